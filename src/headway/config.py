@@ -1,0 +1,187 @@
+"""Configuration: conf/base.yaml, then conf/<env>.yaml over it, then `${NAME}` from the environment.
+
+Unknown keys are refused, and every fault is reported at once with the file and line it
+stands in.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from headway.errors import ConfigError, suggestion
+
+__all__ = ["Catalog", "Config", "Kafka", "Spark", "load"]
+
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Kafka(_Section):
+    """Where the brokers are."""
+
+    bootstrap_servers: str = "embedded"
+    """`host:port,...`; `embedded` is the broker that `headway up` starts."""
+
+
+class Catalog(_Section):
+    """An Iceberg catalog, by its name in table names."""
+
+    embedded: bool = False
+    """A JDBC catalog on SQLite in the project's `.headway` folder."""
+    properties: dict[str, str] = Field(default_factory=dict)
+    """Properties of Spark's Iceberg catalog: type, uri, warehouse and so on."""
+
+
+class Spark(_Section):
+    """How Spark is started."""
+
+    master: str | None = "local[*]"
+    """None leaves it to spark-submit."""
+    conf: dict[str, str] = Field(default_factory=dict)
+    """Passed to Spark as they are."""
+
+
+class Config(_Section):
+    """The whole configuration of a project."""
+
+    zone: str = "UTC"
+    """IANA zone whose midnights bound local days."""
+    state: str = ".headway/state"
+    """Folder of checkpoints, on any Hadoop file system; a relative path counts from the project."""
+    records_per_job: int = Field(default=20_000_000, gt=0)
+    """About how many records one job of a bounded run reads; more intervals take more jobs."""
+    lease_seconds: float = Field(default=60, gt=0)
+    """How long a lease lasts without a sign of life of its holder."""
+    kafka: Kafka = Kafka()
+    catalogs: dict[str, Catalog] = Field(default_factory=lambda: {"lake": Catalog(embedded=True)})
+    spark: Spark = Spark()
+
+    @field_validator("zone")
+    @classmethod
+    def _zone_is_known(cls, zone: str) -> str:
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(f"{zone!r} is no IANA time zone, such as Europe/Berlin") from None
+        return zone
+
+
+def load(folder: Path, environment: str) -> Config:
+    """Read and check the layers of a project's configuration.
+
+    Raises:
+        ConfigError: With every fault, each with its file and line.
+    """
+    base = folder / "base.yaml"
+    layer = folder / f"{environment}.yaml"
+    if not layer.exists():
+        known = [p.stem for p in folder.glob("*.yaml") if p.stem != "base"]
+        raise ConfigError(
+            f"no configuration {environment!r}", where=str(folder), hint=suggestion(environment, known)
+        )
+    merged: dict[str, Any] = {}
+    lines: dict[tuple[str, ...], str] = {}
+    for file in (base, layer):
+        if file.exists():
+            _merge(merged, _parse(file, lines))
+    faults: list[str] = []
+    resolved = _resolve(merged, (), lines, faults)
+    config = None
+    try:
+        config = Config.model_validate(resolved)
+    except ValidationError as exc:
+        for error in exc.errors():
+            path = tuple(str(part) for part in error["loc"])
+            faults.append(f"{_where(path, lines, layer)}: {_word(path, error)}")
+    if faults or config is None:
+        raise ConfigError(
+            "the configuration is wrong:\n  " + "\n  ".join(sorted(faults)),
+            hint="docs/reference/configuration.md lists every key.",
+        )
+    return config
+
+
+def _parse(file: Path, lines: dict[tuple[str, ...], str]) -> dict[str, Any]:
+    text = file.read_text()
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as exc:
+        mark = getattr(exc, "problem_mark", None)
+        where = f"{file}:{mark.line + 1}" if mark else str(file)
+        raise ConfigError(f"not YAML: {getattr(exc, 'problem', exc)}", where=where) from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError("the top level is not a mapping of keys", where=f"{file}:1")
+    for path, line in _positions(node, ()):
+        lines[path] = f"{file}:{line}"
+    return data
+
+
+def _positions(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            below = (*path, str(key.value))
+            yield below, key.start_mark.line + 1
+            yield from _positions(value, below)
+
+
+def _merge(target: dict[str, Any], layer: dict[str, Any]) -> None:
+    for key, value in layer.items():
+        if isinstance(value, dict) and isinstance(target.get(key), dict):
+            _merge(target[key], value)
+        else:
+            target[key] = value
+
+
+def _resolve(value: Any, path: tuple[str, ...], lines: dict[tuple[str, ...], str], faults: list[str]) -> Any:
+    if isinstance(value, dict):
+        return {k: _resolve(v, (*path, str(k)), lines, faults) for k, v in value.items()}
+    if not isinstance(value, str):
+        return value
+
+    def replace(found: re.Match[str]) -> str:
+        name, default = found.group(1), found.group(2)
+        given = os.environ.get(name, default)
+        if given is None:
+            faults.append(
+                f"{lines.get(path, '.'.join(path))}: the environment variable {name} is not set"
+            )
+            return ""
+        return given
+
+    return _REFERENCE.sub(replace, value)
+
+
+def _where(path: tuple[str, ...], lines: dict[tuple[str, ...], str], layer: Path) -> str:
+    while path:
+        if path in lines:
+            return lines[path]
+        path = path[:-1]
+    return str(layer)
+
+
+def _word(path: tuple[str, ...], error: Any) -> str:
+    name = ".".join(path)
+    if error["type"] == "extra_forbidden":
+        known = _known(path[:-1])
+        return f"unknown key {name!r}. {suggestion(path[-1], known)}"
+    return f"{name}: {error['msg']}"
+
+
+def _known(path: tuple[str, ...]) -> list[str]:
+    sections: dict[str, type[BaseModel]] = {"": Config, "kafka": Kafka, "spark": Spark, "catalogs": Catalog}
+    section = sections.get(path[0] if path else "")
+    return list(section.model_fields) if section else []

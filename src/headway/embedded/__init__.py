@@ -1,0 +1,1 @@
+"""The stack on loopback: pinned jars, a real Kafka broker, a class-data archive."""

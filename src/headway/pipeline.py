@@ -1,0 +1,143 @@
+"""The definition of a pipeline: inputs, a pure function, and where its rows go."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from headway import instant
+from headway.errors import DefinitionError, UsageError
+from headway.lookup import Lookup
+from headway.sink import Sink
+from headway.source import Source
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+__all__ = ["Pipeline", "pipeline"]
+
+Transformation = Callable[..., "DataFrame"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """One transformation, defined once and run in any mode. Made by the decorator `pipeline`.
+
+    Calling it calls the function, which is how a unit test tries the transformation alone.
+    """
+
+    name: str
+    function: Transformation
+    inputs: Mapping[str, Source | Lookup]
+    output_time: str
+    emit: Literal["final", "early"]
+    outputs: tuple[Sink, ...]
+    history: int | None
+    ahead: int | None
+    early_every: str
+    file: Path
+    line: int
+
+    def __call__(self, *frames: DataFrame, **named: DataFrame) -> DataFrame:
+        """Apply the function to frames."""
+        return self.function(*frames, **named)
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """The inputs that are logs of records, by parameter name."""
+        return {name: i for name, i in self.inputs.items() if isinstance(i, Source)}
+
+    @property
+    def lookups(self) -> dict[str, Lookup]:
+        """The inputs that are dimension tables, by parameter name."""
+        return {name: i for name, i in self.inputs.items() if isinstance(i, Lookup)}
+
+    @property
+    def sink(self) -> Sink:
+        """Where the rows go."""
+        return self.outputs[0]
+
+    @property
+    def where(self) -> str:
+        """File and line of the definition, for messages."""
+        return f"{self.file}:{self.line}"
+
+
+def pipeline(
+    *,
+    inputs: Mapping[str, Source | Lookup],
+    output_time: str,
+    outputs: Sequence[Sink],
+    emit: Literal["final", "early"] = "final",
+    history: str | None = None,
+    ahead: str | None = None,
+    early_every: str = "1 minute",
+    name: str | None = None,
+) -> Callable[[Transformation], Pipeline]:
+    """Define a pipeline from a function of DataFrames. Runs nothing and starts no JVM.
+
+    Args:
+        inputs: By parameter name: sources of records and lookups. A source's frame has the
+            columns of its schema and a struct `_log`: arrival, topic, partition, offset,
+            key, headers.
+        output_time: Column of the result that places a row in an interval: a timestamp, or a
+            window or session, whose last instant counts.
+        outputs: Where the rows go.
+        emit: `final` shows an interval once it is closed; `early` as soon as there is
+            something, revised until it is closed.
+        history: How far before its output time a row may depend on records. Only raises
+            what is derived from the plan; needed where the plan hides it (a Python UDF).
+        ahead: The same, after its output time.
+        early_every: How often a stream recomputes open intervals, where it cannot upsert.
+        name: Defaults to the function's name.
+
+    Raises:
+        DefinitionError: Parameters and inputs differ, or a value makes no sense.
+    """
+
+    def define(function: Transformation) -> Pipeline:
+        code = inspect.unwrap(function).__code__
+        where = f"{code.co_filename}:{code.co_firstlineno}"
+        parameters = list(inspect.signature(function).parameters)
+        faults = []
+        if set(parameters) != set(inputs):
+            faults.append(
+                f"the parameters ({', '.join(parameters)}) and the inputs ({', '.join(inputs)}) are not the same names"
+            )
+        if not any(isinstance(i, Source) for i in inputs.values()):
+            faults.append("there is no source among the inputs")
+        faults += [
+            f"input {key!r} is {type(value).__name__}, not a source or a lookup"
+            for key, value in inputs.items()
+            if not isinstance(value, Source | Lookup)
+        ]
+        if emit not in ("final", "early"):
+            faults.append(f"emit={emit!r} is neither 'final' nor 'early'")
+        if len(outputs) != 1:
+            faults.append(f"{len(outputs)} outputs; exactly one is supported")
+        for field, value in (("history", history), ("ahead", ahead), ("early_every", early_every)):
+            try:
+                instant.duration(value or "0 seconds")
+            except UsageError as exc:
+                faults.append(f"{field}: {exc.what}")
+        label = name or function.__name__
+        if faults:
+            raise DefinitionError(f"pipeline {label!r}: " + "; ".join(faults), where=where)
+        return Pipeline(
+            name=label,
+            function=function,
+            inputs=dict(inputs),
+            output_time=output_time,
+            emit=emit,
+            outputs=tuple(outputs),
+            history=None if history is None else instant.duration(history),
+            ahead=None if ahead is None else instant.duration(ahead),
+            early_every=early_every,
+            file=Path(code.co_filename),
+            line=code.co_firstlineno,
+        )
+
+    return define

@@ -1,0 +1,291 @@
+"""Everything that a run and `headway check` know of a definition before data is read."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headway.errors import DefinitionError, Error, suggestion
+from headway.lookup import Lookup
+from headway.pipeline import Pipeline
+from headway.plan import lint, tree
+from headway.plan.reach import MARKER, Finding, Operators, Reach, derive
+from headway.source import LOG_FIELDS, Source
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructType
+
+__all__ = ["Analysis", "analyse", "value_schema"]
+
+_NONDETERMINISTIC = {
+    "Rand": "rand",
+    "Randn": "randn",
+    "Uuid": "uuid",
+    "Shuffle": "shuffle",
+    "CurrentTimestamp": "current_timestamp",
+    "Now": "now",
+    "LocalTimestamp": "localtimestamp",
+    "CurrentDate": "current_date",
+    "CurDateExpressionBuilder": "curdate",
+    "MonotonicallyIncreasingID": "monotonically_increasing_id",
+    "SparkPartitionID": "spark_partition_id",
+    "InputFileName": "input_file_name",
+}
+_ORDER = {
+    "First": ("first", "Use min or max of a column, or min_by with a column that decides ties."),
+    "Last": ("last", "Use min or max of a column, or max_by with a column that decides ties."),
+    "AnyValue": ("any_value", "Use min or max."),
+    "ApproximatePercentile": ("percentile_approx", "Use percentile, which is exact."),
+    "CollectList": ("collect_list", "Sort it: F.sort_array(F.collect_list(...))."),
+    "CollectSet": ("collect_set", "Sort it: F.sort_array(F.collect_set(...))."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What is known of a pipeline from its plan on empty frames."""
+
+    schema: StructType
+    """Columns of the result."""
+    reach: Reach
+    """How far rows depend on records, from the plan and the declarations."""
+    operators: Operators
+    is_window: bool
+    """Whether the output time is a window or session struct, so that `end` - 1 µs counts."""
+    continuous_faults: tuple[str, ...]
+    """Why the continuous mode is closed; empty where it is open."""
+    definition: str
+    """Hash of the source text's meaning: layout and comments do not count."""
+
+    @property
+    def is_stateful(self) -> bool:
+        """Whether a stream keeps state between batches."""
+        return self.operators.is_stateful
+
+
+def analyse(spark: SparkSession, pipeline: Pipeline) -> Analysis:
+    """Build the plan of a pipeline on empty inputs and derive what it depends on.
+
+    Raises:
+        DefinitionError: With every fault found, each with file and line.
+    """
+    faults = [
+        f"{pipeline.file}:{f.line}: {f.what}\n    Hint: {f.hint}"
+        for f in lint.lint(pipeline.file, pipeline.function.__name__)
+    ]
+    if faults:
+        _refuse(pipeline, faults)
+    result = _call(pipeline, {name: _empty(spark, pipeline, name) for name in pipeline.inputs})
+    plan = tree.parse(result)
+    event_times = {name: source.event_time for name, source in pipeline.sources.items()}
+    reaches, operators = derive(plan, event_times)
+    faults += [_spell(pipeline, f) for f in (*_impure(plan), *_blocking(pipeline, operators))]
+    if pipeline.output_time not in result.columns:
+        faults.append(
+            f"{pipeline.where}: output_time={pipeline.output_time!r} is no column of the result "
+            f"({', '.join(result.columns)})"
+        )
+    missing = [k for k in pipeline.sink.keys if k not in result.columns]
+    if missing:
+        faults.append(f"{pipeline.where}: the sink's keys {missing} are no columns of the result")
+    if faults:
+        _refuse(pipeline, faults)
+    kind = result.schema[pipeline.output_time].dataType.simpleString()
+    if kind not in ("timestamp", "struct<start:timestamp,end:timestamp>"):
+        _refuse(pipeline, [f"{pipeline.where}: output_time={pipeline.output_time!r} is {kind}, not a timestamp or a window"])
+    return Analysis(
+        schema=result.schema,
+        reach=_declared(pipeline, reaches.get(pipeline.output_time)),
+        operators=operators,
+        is_window=kind.startswith("struct"),
+        continuous_faults=tuple(_continuous(spark, pipeline, reaches)),
+        definition=_definition(pipeline),
+    )
+
+
+def _blocking(pipeline: Pipeline, operators: Operators) -> list[Finding]:
+    declared = pipeline.history is not None and pipeline.ahead is not None
+    covers = declared and (not operators.aggregates or pipeline.output_time in operators.group_columns)
+    return [f for f in operators.findings if not (f.unless_declared and covers)]
+
+
+def _declared(pipeline: Pipeline, derived: Reach | None) -> Reach:
+    if derived is None:
+        if pipeline.history is None or pipeline.ahead is None:
+            _refuse(
+                pipeline,
+                [
+                    f"{pipeline.where}: where {pipeline.output_time!r} comes from cannot be traced to an event time\n"
+                    "    Hint: Declare history= and ahead=: how far before and after its output time a row depends on records."
+                ],
+            )
+        return Reach(pipeline.history or 0, pipeline.ahead or 0)
+    history, ahead = pipeline.history or 0, pipeline.ahead or 0
+    if history <= derived.history and ahead <= derived.ahead:
+        return derived
+    return Reach(max(history, derived.history), max(ahead, derived.ahead))
+
+
+def _empty(spark: SparkSession, pipeline: Pipeline, name: str) -> DataFrame:
+    """Return an empty frame with an input's columns, its leaf marked with the input's name."""
+    from pyspark.sql.types import StructType
+
+    given = pipeline.inputs[name]
+    try:
+        if isinstance(given, Lookup):
+            columns = spark.table(given.table).schema
+        else:
+            columns = _frame_schema(given)
+    except Error:
+        raise
+    except Exception as exc:
+        what = str(exc).splitlines()[0]
+        raise DefinitionError(f"input {name!r}: {what}", where=pipeline.where) from exc
+    marked = StructType([*columns.fields]).add(MARKER + name, "boolean")
+    return spark.createDataFrame([], marked).select(*[f"`{c}`" for c in columns.names])
+
+
+def _frame_schema(source: Source) -> StructType:
+    from pyspark.sql.types import StructField, StructType, TimestampType
+
+    schema = value_schema(source)
+    columns = [
+        StructField(f.name, TimestampType()) if f.name == source.event_time else f for f in schema.fields
+    ]
+    return StructType(columns).add("_log", StructType.fromDDL(LOG_FIELDS))
+
+
+def value_schema(source: Source) -> StructType:
+    """Return the columns of a source's values as they are written, checked.
+
+    Raises:
+        DefinitionError: The schema is not Spark DDL, or the event time is no column of it.
+    """
+    from pyspark.sql.types import LongType, StructType, TimestampType
+
+    try:
+        schema = StructType.fromDDL(source.schema)
+    except Exception as exc:
+        what = str(exc).strip().splitlines()[0]
+        raise DefinitionError(f"source {source.name!r}: the schema is not Spark DDL: {what}") from exc
+    if source.event_time not in schema.names:
+        raise DefinitionError(
+            f"source {source.name!r}: event_time={source.event_time!r} is no column of the schema",
+            hint=suggestion(source.event_time, schema.names),
+        )
+    if not isinstance(schema[source.event_time].dataType, TimestampType | LongType):
+        raise DefinitionError(
+            f"source {source.name!r}: the event time {source.event_time!r} is neither TIMESTAMP nor BIGINT",
+            hint="BIGINT counts milliseconds since the epoch.",
+        )
+    return schema
+
+
+def _call(pipeline: Pipeline, frames: dict[str, DataFrame]) -> DataFrame:
+    from pyspark.sql import DataFrame
+
+    try:
+        result = pipeline.function(**frames)
+    except Error:
+        raise
+    except Exception as exc:
+        line = _user_line(pipeline.file, exc) or pipeline.line
+        what = str(exc).strip().splitlines()[0]
+        raise DefinitionError(
+            f"pipeline {pipeline.name!r}: {type(exc).__name__}: {what}", where=f"{pipeline.file}:{line}"
+        ) from exc
+    if not isinstance(result, DataFrame):
+        raise DefinitionError(
+            f"pipeline {pipeline.name!r} returns {type(result).__name__}, not a DataFrame", where=pipeline.where
+        )
+    return result
+
+
+def _continuous(spark: SparkSession, pipeline: Pipeline, reaches: dict[str, Reach]) -> list[str]:
+    """Return why Spark cannot run the function on streams, by asking Spark's own checker."""
+    if pipeline.output_time not in reaches:
+        return ["its output time is hidden from the plan, so nothing proves when a row is final"]
+    frames = {
+        name: _streaming(spark, given) if isinstance(given, Source) else _empty(spark, pipeline, name)
+        for name, given in pipeline.inputs.items()
+    }
+    try:
+        plan = pipeline.function(**frames)._jdf.queryExecution().analyzed()
+        jvm = spark._jvm
+        assert jvm is not None
+        jvm.org.apache.spark.sql.catalyst.analysis.UnsupportedOperationChecker.checkForStreaming(
+            plan, jvm.org.apache.spark.sql.streaming.OutputMode.Append()
+        )
+    except Exception as exc:
+        said = str(getattr(exc, "java_exception", None) or exc).strip().splitlines()[0]
+        return [f"Spark cannot run it as a stream: {said.rpartition('Exception: ')[2]}"]
+    return []
+
+
+def _streaming(spark: SparkSession, source: Source) -> DataFrame:
+    """Return an empty streaming frame with a source's columns and a watermark on its event time."""
+    from pyspark.sql import functions as F
+
+    fields = _frame_schema(source).fields
+    rate = spark.readStream.format("rate").load()
+    typed = rate.select(*[F.lit(None).cast(f.dataType).alias(f.name) for f in fields])
+    return typed.withWatermark(source.event_time, "0 seconds")
+
+
+def _impure(plan: tree.Node) -> list[Finding]:
+    findings: dict[str, Finding] = {}
+    for node in plan.walk():
+        for expression in tree.expressions(node):
+            _scan(expression, None, findings)
+    return list(findings.values())
+
+
+def _scan(expression: tree.Node, parent: str | None, findings: dict[str, Finding]) -> None:
+    kind = expression.kind
+    if kind in _NONDETERMINISTIC:
+        name = _NONDETERMINISTIC[kind]
+        findings[name] = Finding(
+            name, f"{name}() makes the rows depend on more than the log", "Derive it from the record."
+        )
+    is_sorted = kind in ("CollectList", "CollectSet") and parent in ("SortArray", "Size", "ArraySize")
+    if kind in _ORDER and not is_sorted:
+        name, hint = _ORDER[kind]
+        findings[name] = Finding(name, f"{name}() depends on the order in which records are met", hint)
+    inner = parent if kind == "AggregateExpression" else kind
+    for child in expression.children:
+        _scan(child, inner, findings)
+
+
+def _spell(pipeline: Pipeline, finding: Finding) -> str:
+    calls = {"groupBy": ("groupBy", "groupby", "agg", "count"), "window function": ("over",)}
+    names = calls.get(finding.operator, (finding.operator, finding.operator.removesuffix("_list")))
+    line = lint.line_of(pipeline.file, pipeline.function.__name__, names) or pipeline.line
+    return f"{pipeline.file}:{line}: {finding.reason}\n    Hint: {finding.hint}"
+
+
+def _refuse(pipeline: Pipeline, faults: list[str]) -> None:
+    raise DefinitionError(f"pipeline {pipeline.name!r} breaks the law:\n  " + "\n  ".join(faults))
+
+
+def _user_line(file: Path, exc: BaseException) -> int | None:
+    lines = [f.lineno for f in traceback.extract_tb(exc.__traceback__) if Path(f.filename) == file]
+    return lines[-1] if lines else None
+
+
+def _definition(pipeline: Pipeline) -> str:
+    meaning = ast.dump(ast.parse(pipeline.file.read_text()))
+    facts: dict[str, object] = {
+        "module": meaning,
+        "output_time": pipeline.output_time,
+        "inputs": {name: given.facts() for name, given in pipeline.inputs.items()},
+        "sink": pipeline.sink.facts(),
+        "history": pipeline.history,
+        "ahead": pipeline.ahead,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

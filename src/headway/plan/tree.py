@@ -1,0 +1,67 @@
+"""Spark's analysed plans as plain trees, read from the JSON that Spark writes of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+__all__ = ["Node", "expressions", "parse", "parse_expression"]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An operator of a plan, or an expression."""
+
+    kind: str
+    """Last part of the JVM class, such as `Aggregate`."""
+    fields: dict[str, Any]
+    children: tuple[Node, ...]
+
+    def walk(self) -> Iterator[Node]:
+        """Yield this node and all below it."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+    @property
+    def attribute_id(self) -> str:
+        """Id of the attribute that an alias or an attribute reference stands for."""
+        expr_id = self.fields["exprId"]
+        return f"{expr_id['id']}@{expr_id['jvmId']}"
+
+
+def parse(frame: DataFrame) -> Node:
+    """Return the analysed plan of a frame."""
+    return _build(iter(json.loads(frame._jdf.queryExecution().analyzed().toJSON())))
+
+
+def parse_expression(field: Any) -> Node:
+    """Return the expression that a field of a plan node holds."""
+    return _build(iter(field))
+
+
+def expressions(node: Node) -> Iterator[Node]:
+    """Yield every expression that an operator holds, in whatever field."""
+    for value in node.fields.values():
+        yield from _within(value)
+
+
+def _within(value: Any) -> Iterator[Node]:
+    if isinstance(value, list) and value:
+        if all(isinstance(item, dict) and "class" in item for item in value):
+            yield parse_expression(value)
+        else:
+            for item in value:
+                yield from _within(item)
+
+
+def _build(nodes: Iterator[dict[str, Any]]) -> Node:
+    fields = dict(next(nodes))
+    kind = str(fields.pop("class")).rpartition(".")[2]
+    below = int(fields.pop("num-children"))
+    return Node(kind, fields, tuple(_build(nodes) for _ in range(below)))

@@ -1,0 +1,131 @@
+"""Deciding the fate of each record from its own arrival and event time, alike in every mode."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from headway import instant
+from headway.plan.analysis import value_schema
+from headway.source import Source
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+__all__ = ["ERROR", "FATE", "RAW", "Fate", "admit", "errors", "event_time", "is_relevant", "judge"]
+
+FATE = "__fate"
+ERROR = "__error"
+RAW = "__raw"
+"""Column with the bytes of the value; Spark prunes it where nobody asks."""
+_CORRUPT = "__corrupt"
+_VALUE = "__value"
+_OLDEST, _NEWEST = instant.BEGINNING, instant.END
+
+
+class Fate(IntEnum):
+    """What becomes of a record; each has exactly one."""
+
+    ADMITTED = 0
+    LATE = 1
+    """`a > e + lateness`, and too late for a correction where the source allows those."""
+    CORRECTABLE = 2
+    """Late, counted as late, and admitted by a correction."""
+    EARLY = 3
+    DEAD = 4
+    """Cannot be parsed, or has no usable event time."""
+    TOMBSTONE = 5
+    """A record without a value."""
+
+
+def judge(raw: DataFrame, source: Source) -> DataFrame:
+    """Parse raw records and add the columns `__fate` (an int, see `Fate`), `__raw` and `_log`.
+
+    The event time becomes a TIMESTAMP. Nothing here can fail for the content of a record:
+    what cannot be read is a dead letter.
+    """
+    from pyspark.sql import functions as F
+    from pyspark.sql.types import StringType, StructType
+
+    values = value_schema(source)
+    with_corrupt = StructType([*values.fields]).add(_CORRUPT, StringType())
+    parsed = F.from_json(
+        F.col("value").cast("string"),
+        with_corrupt,
+        {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": _CORRUPT},
+    )
+    log = F.struct(
+        F.col("timestamp").alias("arrival"), "topic", "partition", "offset", "key", "headers"
+    ).alias("_log")
+    opened = raw.select(
+        parsed.alias(_VALUE), F.col("value").isNull().alias("__empty"), F.col("timestamp").alias("__arrival"), F.col("value").alias(RAW), log
+    )
+    e = _event_time(F.col(f"{_VALUE}.{source.event_time}"), values[source.event_time].dataType.simpleString())
+    columns = [F.col(f"{_VALUE}.`{f.name}`").alias(f.name) for f in values.fields if f.name != source.event_time]
+    named = opened.select(
+        e.alias(source.event_time), *columns, "_log", RAW, "__arrival", "__empty", F.col(f"{_VALUE}.{_CORRUPT}").alias(_CORRUPT)
+    )
+    order = [*values.names, "_log", RAW]
+    return named.select(*order, _fate(source).alias(FATE))
+
+
+def errors(raw: DataFrame, source: Source) -> DataFrame:
+    """Return raw records with `__fate` and `__error`, the reason in words; for the quarantine."""
+    from pyspark.sql import functions as F
+
+    judged = judge(raw, source)
+    words = (
+        F.when(F.col(FATE) == Fate.DEAD, F.lit(f"not JSON of the schema, or no usable event time in {source.event_time!r}"))
+        .when(F.col(FATE).isin(Fate.LATE, Fate.CORRECTABLE), F.lit(f"late: arrived more than {source.lateness} after its event time"))
+        .when(F.col(FATE) == Fate.EARLY, F.lit(f"early: event time more than {source.earliness} ahead of its arrival"))
+    )
+    return judged.withColumn(ERROR, words)
+
+
+def is_relevant(source: Source, *, corrections: bool) -> Column:
+    """Return the condition under which a judged record enters the function."""
+    from pyspark.sql import functions as F
+
+    if corrections and source.late == "correct":
+        return F.col(FATE).isin(int(Fate.ADMITTED), int(Fate.CORRECTABLE))
+    return F.col(FATE) == int(Fate.ADMITTED)
+
+
+def event_time(source: Source) -> Column:
+    """Return the event time of a judged record, in microseconds."""
+    from pyspark.sql import functions as F
+
+    return F.unix_micros(F.col(source.event_time))
+
+
+def admit(judged: DataFrame, condition: Column) -> DataFrame:
+    """Return the records that a condition lets into the function, as the function sees them."""
+    return judged.filter(condition).drop(FATE, RAW)
+
+
+def _event_time(value: Column, kind: str) -> Column:
+    """Return the event time as TIMESTAMP; null where it lies outside of the years 1 to 9998."""
+    from pyspark.sql import functions as F
+
+    if kind == "bigint":
+        return F.when(
+            value.between(_OLDEST // 1_000, _NEWEST // 1_000 - 1),
+            F.timestamp_micros(value * 1_000),
+        )
+    oldest, newest = F.timestamp_micros(F.lit(_OLDEST)), F.timestamp_micros(F.lit(_NEWEST))
+    return F.when((value >= oldest) & (value < newest), value)
+
+
+def _fate(source: Source) -> Column:
+    from pyspark.sql import functions as F
+
+    delay = F.unix_micros(F.col("__arrival")) - event_time(source)
+    fate = (
+        F.when(F.col("__empty"), int(Fate.TOMBSTONE))
+        .when(F.col(_CORRUPT).isNotNull() | F.col(source.event_time).isNull(), int(Fate.DEAD))
+        .when(delay > source.too_late_micros, int(Fate.LATE))
+        .when(delay < -source.earliness_micros, int(Fate.EARLY))
+    )
+    if source.late == "correct":
+        fate = fate.when(delay > source.lateness_micros, int(Fate.CORRECTABLE))
+    return fate.otherwise(int(Fate.ADMITTED))

@@ -1,0 +1,365 @@
+"""The bounded strategy: whole intervals of output time, each read, computed once and replaced.
+
+A run looks at every new offset once, publishes what is closed, settles the corrections that
+wait, and under `emit="early"` shows what is open. Offsets are resolved before anything is
+read. By the law it cannot matter how many intervals one job takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from headway import instant
+from headway.accounts import Accounts
+from headway.errors import CallError, NotYetClosedError
+from headway.frontier import frontier
+from headway.interval import Grid, Interval
+from headway.mode import Mode
+from headway.offsets import Offsets
+from headway.ownership import Ownership, Segment
+from headway.run import rejects
+from headway.run.inputs import Reading, Scan, recount, result, scan_of
+from headway.run.job import Job, Report, digest
+from headway.sink import Commit, Staged
+from headway.sinks.iceberg_table import MainMovedError
+from headway.source import Ends
+
+if TYPE_CHECKING:
+    from pyspark.sql import Observation
+
+__all__ = ["LINEAGE", "Request", "horizon", "run", "to_publish"]
+
+LINEAGE = "bounded"
+_RACES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a bounded run is asked for."""
+
+    mode: Mode
+    grid: Grid
+    ends: Mapping[str, Ends]
+    """Where each log ended when the run began: nothing beyond is read."""
+    wanted: Interval | None = None
+    """Named intervals; None means whatever is due."""
+    complete: bool = False
+    """The log has ended: nothing more will arrive, so everything is closed."""
+    records_per_job: int = 20_000_000
+    """About how many records one job reads; at least one interval."""
+
+
+def run(job: Job, request: Request) -> Report:
+    """Publish what is due, or the named intervals.
+
+    Raises:
+        NotYetClosedError: A named interval may still receive admitted records.
+        RejectedDataError: Too many dead letters; the job's intervals were not published.
+        FencedOffError: Another run has taken over.
+    """
+    ownership = job.target.ownership()
+    job.check_identities(ownership)
+    through = horizon(job, request)
+    report = Report(pipeline=job.pipeline.name, mode=request.mode.name, lineage=LINEAGE)
+    due = to_publish(job, request, ownership, through)
+    if request.wanted is not None:
+        settled = [p for p in due if ownership.is_settled(p, job.inputs)]
+        report.unchanged += settled
+        due = [p for p in due if p not in settled]
+    spans = _spans(job, request, due)
+    for number, pieces in enumerate(spans, start=1):
+        is_last = number == len(spans) and request.wanted is None
+        job.say(f"job {number} of {len(spans)}: {len(pieces)} intervals from {instant.iso(pieces[0].start)}")
+        _publish(job, request, pieces, report, take_all=is_last)
+    if request.wanted is None:
+        _settle_corrections(job, request, report)
+        if job.pipeline.emit == "early":
+            _show_open(job, request, report)
+    report.closed_through = job.target.ownership().closed_through or instant.BEGINNING
+    return report
+
+
+def horizon(job: Job, request: Request) -> int:
+    """Return the instant up to which output intervals are closed."""
+    if request.complete:
+        return instant.END
+    proved = [
+        frontier(
+            source,
+            read=request.ends[name].offsets,
+            arrivals=job.logs[name].latest_arrivals(request.ends[name].offsets),
+            ends=request.ends[name],
+        )
+        for name, source in job.pipeline.sources.items()
+    ]
+    return min(proved) - job.analysis.reach.ahead
+
+
+def to_publish(job: Job, request: Request, ownership: Ownership, through: int) -> list[Interval]:
+    """Return the intervals that a run has to publish, in order.
+
+    Raises:
+        CallError: Named intervals do not lie on the mode's grid.
+        NotYetClosedError: A named interval is not closed.
+    """
+    grid = request.grid
+    if request.wanted is None:
+        first, last = _output_range(job, request)
+        if first is None:
+            return []
+        through = min(grid.floor(through), grid.ceiling(last))
+        begin = min(first, ownership.segments[0].interval.start) if ownership.segments else first
+        begin = max(begin, ownership.segments[0].interval.start) if ownership.segments else begin
+        if begin >= through:
+            return []
+        gaps = ownership.gaps(Interval(begin, through))
+        return [piece for gap in gaps for piece in _pieces(gap, grid)]
+    wanted = request.wanted
+    if grid.floor(wanted.start) != wanted.start or grid.floor(wanted.end) != wanted.end:
+        near = f"{instant.iso(grid.floor(wanted.start))} to {instant.iso(grid.ceiling(wanted.end))}"
+        raise CallError(
+            f"{wanted} does not lie on the intervals of mode {request.mode.name!r}",
+            hint=f"The intervals that cover it go from {near}.",
+        )
+    pieces = list(grid.intervals(wanted.start, wanted.end))
+    is_open = next((p for p in pieces if p.end > through), None)
+    if is_open is not None:
+        raise NotYetClosedError(
+            f"the interval {is_open} is not closed: admitted records before "
+            f"{instant.iso(through)} only are known to have arrived",
+            hint="Run it later, or with --complete if the log has ended.",
+        )
+    return pieces
+
+
+def _pieces(gap: Interval, grid: Grid) -> Iterable[Interval]:
+    """Cut a gap by a grid; the first and last piece may be parts of an interval."""
+    at = gap.start
+    while at < gap.end:
+        end = min(grid.after(grid.floor(at)), gap.end)
+        yield Interval(at, end)
+        at = end
+
+
+def _output_range(job: Job, request: Request) -> tuple[int | None, int]:
+    """Return bounds of the output times that the log's records can give rise to."""
+    reach = job.analysis.reach
+    lows, highs = [], []
+    for name, source in job.pipeline.sources.items():
+        earliest = job.logs[name].earliest_arrivals()
+        latest = job.logs[name].latest_arrivals(request.ends[name].offsets)
+        if earliest:
+            lows.append(min(earliest.values()) - source.disorder_micros - source.too_late_micros)
+        if latest:
+            highs.append(max(latest.values()) + source.earliness_micros)
+    if not lows:
+        return None, instant.BEGINNING
+    first = instant.clamp(min(lows) - reach.ahead)
+    last = instant.clamp(max(highs) + reach.history + 1) if highs else first
+    if not request.complete:
+        last = instant.END
+    return request.grid.floor(first), last
+
+
+def _spans(job: Job, request: Request, pieces: Sequence[Interval]) -> list[list[Interval]]:
+    """Group intervals into jobs: neighbours, of about as many records as one job may read."""
+    runs: list[list[Interval]] = []
+    for piece in pieces:
+        if runs and runs[-1][-1].end == piece.start:
+            runs[-1].append(piece)
+        else:
+            runs.append([piece])
+    return [part for run_ in runs for part in _halved(job, request, run_)]
+
+
+def _halved(job: Job, request: Request, pieces: list[Interval]) -> list[list[Interval]]:
+    if len(pieces) == 1 or _estimate(job, request, pieces) <= request.records_per_job:
+        return [pieces]
+    middle = len(pieces) // 2
+    return [*_halved(job, request, pieces[:middle]), *_halved(job, request, pieces[middle:])]
+
+
+def _estimate(job: Job, request: Request, pieces: list[Interval]) -> int:
+    span = Interval(pieces[0].start, pieces[-1].end)
+    return sum(end.minus(start) for start, end in (_range(job, request, name, span) for name in job.logs))
+
+
+def _range(job: Job, request: Request, name: str, span: Interval) -> tuple[Offsets, Offsets]:
+    """Return the offsets between which lie all records that a span depends on, bar stragglers."""
+    source, log, reach = job.pipeline.sources[name], job.logs[name], job.analysis.reach
+    ends = request.ends[name].offsets
+    low = reach.before(span.start) - source.earliness_micros
+    high = instant.clamp(span.end + reach.ahead + source.too_late_micros + source.disorder_micros + 1)
+    start = log.offsets_at(instant.clamp(low), ends)
+    return start, ends if high >= instant.END else log.offsets_at(high, ends).greatest(start)
+
+
+def _readings(
+    job: Job, request: Request, span: Interval, ownership: Ownership, *, take_all: bool
+) -> dict[str, Reading]:
+    readings = {}
+    was_corrected = ownership.revision(span) > 1 or any(p.meets(span) for p in ownership.pending)
+    for name, log in job.logs.items():
+        start, end = _range(job, request, name, span)
+        seen = ownership.position.get(name)
+        seen = seen if seen is not None else log.begins()
+        if take_all or was_corrected:
+            end = request.ends[name].offsets if take_all else end.greatest(seen.least(request.ends[name].offsets))
+        new_from = seen if request.wanted is None and not seen.covers(end) else None
+        if new_from is not None:
+            end = end.greatest(seen)
+            start = start.least(Offsets({p: min(new_from.get(p, 0), end[p]) for p in end}))
+        readings[name] = Reading(start=start, end=end, new_from=new_from)
+    return readings
+
+
+def _publish(
+    job: Job, request: Request, pieces: Sequence[Interval], report: Report, *, take_all: bool, is_open: bool = False
+) -> None:
+    """Compute one span and put it in place of whatever the sink holds there."""
+    for attempt in range(_RACES):
+        try:
+            _publish_once(job, request, pieces, report, take_all=take_all, is_open=is_open)
+        except MainMovedError:
+            if attempt == _RACES - 1:
+                raise
+        else:
+            return
+
+
+def _publish_once(
+    job: Job, request: Request, pieces: Sequence[Interval], report: Report, *, take_all: bool, is_open: bool
+) -> None:
+    from pyspark.sql import Observation
+
+    ownership = job.target.ownership()
+    span = Interval(pieces[0].start, pieces[-1].end)
+    closed = ownership.closed_through or instant.BEGINNING
+    readings = _readings(job, request, span, ownership, take_all=take_all)
+    observations = {n: Observation(f"headway_{n}") for n, r in readings.items() if r.new_from is not None}
+    rows, lookups = result(job, readings, span, observations, closed)
+    revision = ownership.revision(span) + 1
+    position = {n: r.end for n, r in readings.items() if r.new_from is not None}
+    if is_open:
+        after = replace(ownership.with_position(position), open_rows=True)
+        revision = 0
+    else:
+        segment = Segment(span, request.mode.name, LINEAGE, revision, job.inputs)
+        after = ownership.with_final(segment).with_position(position)
+    after = replace(after, stream=None, begins=None)
+    commit = _commit(job, request, None if is_open else span, revision, readings, lookups, after)
+    holds_rows = ownership.revision(span) > 0 or ownership.open_rows or ownership.stream is not None
+    job.lease.check()
+    staged = job.target.stage(rows, commit, replace=span if holds_rows else None)
+    scans = _scans(job, readings, observations, closed)
+    staged, quarantined = _look_again(job, readings, scans, closed, span, commit, staged)
+    job.lease.check()
+    report.snapshot = job.target.publish(staged)
+    _account(report, job, scans, quarantined, published=staged.rows)
+    if not is_open:
+        report.intervals += [(piece, revision) for piece in pieces]
+
+
+def _scans(
+    job: Job, readings: Mapping[str, Reading], observations: Mapping[str, Observation], closed: int
+) -> dict[str, Scan]:
+    """Return what was counted; counts that do not match the offsets are taken again."""
+    scans = {}
+    for name, observation in observations.items():
+        scan = scan_of(observation.get)
+        if scan.accounts.read != readings[name].new_records or scan.accounts.balance():
+            scan = recount(job, name, readings[name], closed)
+        scans[name] = scan
+    return scans
+
+
+def _look_again(
+    job: Job,
+    readings: Mapping[str, Reading],
+    scans: Mapping[str, Scan],
+    closed: int,
+    span: Interval,
+    commit: Commit,
+    staged: Staged,
+) -> tuple[Staged, int]:
+    """Deal with new records that are not admitted, or come for what is final already."""
+    quarantined = 0
+    touched: list[Interval] = []
+    for name, scan in scans.items():
+        accounts = scan.accounts
+        if accounts.dead:
+            rejects.stop_if_too_many(job, name, readings[name])
+        if accounts.dead or (accounts.late + accounts.early and job.pipeline.sources[name].late != "drop"):
+            quarantined += rejects.keep(job, name, readings[name])
+        if scan.touching:
+            touched += rejects.corrections(job, name, readings[name], closed, span)
+    if touched:
+        amended = replace(commit, ownership=commit.ownership.with_pending(touched))
+        staged = replace(job.target.amend(amended), rows=staged.rows)
+    return staged, quarantined
+
+
+def _account(report: Report, job: Job, scans: Mapping[str, Scan], quarantined: int, *, published: int) -> None:
+    total = Accounts(published=published, quarantined=quarantined)
+    for name, scan in scans.items():
+        dropped = scan.accounts.late + scan.accounts.early if job.pipeline.sources[name].late == "drop" else 0
+        total = total.plus(replace(scan.accounts, dropped=dropped))
+    report.accounts = report.accounts.plus(total)
+
+
+def _commit(
+    job: Job,
+    request: Request,
+    span: Interval | None,
+    revision: int,
+    readings: Mapping[str, Reading],
+    lookups: Mapping[str, list[int]],
+    ownership: Ownership,
+) -> Commit:
+    offsets = {n: {**r.to_json(), "log": job.identities[n]} for n, r in readings.items()}
+    return Commit(
+        pipeline=job.pipeline.name,
+        mode=request.mode.name,
+        lineage=LINEAGE,
+        interval=span,
+        revision=revision,
+        batch_id=None,
+        fingerprint=digest([job.inputs, str(span), offsets, lookups]),
+        closed_through=ownership.closed_through or instant.BEGINNING,
+        token=job.lease.token,
+        offsets=offsets,
+        lookups=lookups,
+        ownership=ownership,
+    )
+
+
+def _settle_corrections(job: Job, request: Request, report: Report) -> None:
+    """Recompute the final ranges that corrections have touched."""
+    ownership = job.target.ownership()
+    for due in ownership.corrections(before=ownership.closed_through or instant.BEGINNING):
+        grid = request.grid
+        whole = Interval(grid.floor(due.start), grid.ceiling(due.end))
+        for segment in ownership.segments:
+            start = max(whole.start, segment.interval.start)
+            end = min(whole.end, segment.interval.end)
+            if start < end and Interval(start, end).meets(due):
+                pieces = list(_pieces(Interval(start, end), grid))
+                job.say(f"correction of {Interval(start, end)}")
+                _publish(job, request, pieces, report, take_all=False)
+
+
+def _show_open(job: Job, request: Request, report: Report) -> None:
+    """Replace the rows of open intervals, where new records or newly final intervals ask for it."""
+    ownership = job.target.ownership()
+    ends = {name: e.offsets for name, e in request.ends.items()}
+    is_current = all(n in ownership.position and ownership.position[n].covers(e) for n, e in ends.items())
+    if request.complete or (is_current and ownership.open_rows and not report.intervals):
+        return
+    first, _ = _output_range(job, request)
+    begin = ownership.closed_through if ownership.closed_through is not None else first
+    if begin is not None:
+        _publish(job, request, [Interval(begin, instant.END)], report, take_all=True, is_open=True)
+
+

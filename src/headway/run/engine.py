@@ -1,0 +1,107 @@
+"""Starting Spark the way headway needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headway.embedded import archive, jars, java
+from headway.project import Project
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+__all__ = ["catalog_settings", "start"]
+
+_PROVIDER = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
+_SETTINGS = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
+    "spark.sql.streaming.stateStore.providerClass": _PROVIDER,
+    "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
+    "spark.sql.streaming.stateStore.rocksdb.trackTotalNumberOfRows": "false",
+    "spark.sql.streaming.multipleWatermarkPolicy": "min",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.ui.retainedExecutions": "5",
+    "spark.ui.retainedJobs": "20",
+    "spark.ui.retainedStages": "20",
+    "spark.ui.retainedTasks": "200",
+    "spark.sql.streaming.numRecentProgressUpdates": "20",
+    "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",
+}
+
+
+def start(project: Project, *, short: bool = False, extra: Mapping[str, str] | None = None) -> SparkSession:
+    """Return a Spark session with the project's catalogs and headway's settings.
+
+    Args:
+        project: Whose configuration counts.
+        short: The process runs for seconds: compile quickly rather than well.
+        extra: Settings over all others.
+    """
+    java.find()
+    settings = dict(_SETTINGS)
+    for name, catalog in project.config.catalogs.items():
+        settings |= catalog_settings(name, catalog.embedded, catalog.properties, project.home)
+    cores = _cores(project.config.spark.master)
+    settings["spark.sql.shuffle.partitions"] = str(cores)
+    settings |= project.config.spark.conf
+    settings |= extra or {}
+    return _session(project.config.spark.master, settings, short=short)
+
+
+def catalog_settings(
+    name: str, embedded: bool, properties: Mapping[str, str], home: Path
+) -> dict[str, str]:
+    """Return Spark's settings for one Iceberg catalog."""
+    prefix = f"spark.sql.catalog.{name}"
+    given = {
+        "cache-enabled": "false",
+        **(_embedded_catalog(home) if embedded else {}),
+        **properties,
+    }
+    return {prefix: "org.apache.iceberg.spark.SparkCatalog"} | {f"{prefix}.{k}": v for k, v in given.items()}
+
+
+def _embedded_catalog(home: Path) -> dict[str, str]:
+    (home / "warehouse").mkdir(parents=True, exist_ok=True)
+    return {
+        "type": "jdbc",
+        "uri": f"jdbc:sqlite:{home.resolve()}/catalog.db?journal_mode=WAL&busy_timeout=30000&synchronous=NORMAL",
+        "warehouse": str((home / "warehouse").resolve()),
+        "jdbc.schema-version": "V1",
+    }
+
+
+def _session(master: str | None, settings: Mapping[str, str], *, short: bool) -> SparkSession:
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    logging = resources.files("headway.run").joinpath("log4j2.properties")
+    options = [f"-Dlog4j2.configurationFile={logging}", "-XX:+IgnoreUnrecognizedVMOptions"]
+    options += archive.options()
+    if short:
+        options.append("-XX:TieredStopAtLevel=1")
+    given = os.environ.get("SPARK_SUBMIT_OPTS", "")
+    os.environ["SPARK_SUBMIT_OPTS"] = " ".join([*options, given]).strip()
+    try:
+        from pyspark.sql import SparkSession
+
+        builder = SparkSession.builder.appName("headway").config(
+            map={"spark.driver.extraClassPath": archive.class_path(), **settings}
+        )
+        if master is not None:
+            builder = builder.master(master)
+        spark: SparkSession = builder.getOrCreate()
+    finally:
+        os.environ["SPARK_SUBMIT_OPTS"] = given
+    return spark
+
+
+def _cores(master: str | None) -> int:
+    if master is not None and master.startswith("local[") and master[6:-1].isdigit():
+        return int(master[6:-1])
+    return os.cpu_count() or 2

@@ -1,0 +1,174 @@
+"""The frames that a definition's function gets, from ranges of the logs and versions of lookups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headway import instant
+from headway.accounts import Accounts
+from headway.interval import Interval
+from headway.offsets import Offsets
+from headway.run import admission, versions
+from headway.run.admission import FATE, Fate
+from headway.run.job import Job
+from headway.source import Source
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, Observation
+
+__all__ = ["Reading", "Scan", "recount", "result"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A range of one source's log, and which part of it is looked at for the first time."""
+
+    start: Offsets
+    end: Offsets
+    new_from: Offsets | None
+    """Where the records begin that no run has counted; None where all are counted already."""
+
+    @property
+    def new_records(self) -> int:
+        """How many positions are looked at for the first time."""
+        return 0 if self.new_from is None else self.end.minus(self.new_from)
+
+    def to_json(self) -> dict[str, object]:
+        """Write for a commit's summary."""
+        return {"from": self.start.to_json(), "to": self.end.to_json()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """What was counted of one source's new records."""
+
+    accounts: Accounts
+    touching: int
+    """New records that may change what is final already."""
+
+
+def result(
+    job: Job, readings: Mapping[str, Reading], span: Interval, observations: Mapping[str, Observation], closed: int
+) -> tuple[DataFrame, dict[str, list[int]]]:
+    """Return the rows of a span of output time, and the lookup snapshots that they used."""
+    reach = job.analysis.reach
+    low, high = reach.before(span.start), instant.clamp(span.end + reach.ahead)
+    judged = {}
+    for name, reading in readings.items():
+        source = job.pipeline.sources[name]
+        raw = job.logs[name].read(job.spark, reading.start, reading.end)
+        frame = admission.judge(raw, source)
+        if name in observations:
+            frame = frame.observe(observations[name], *_counts(source, reading, closed, reach.ahead))
+        e = admission.event_time(source)
+        within = admission.is_relevant(source, corrections=True) & (e >= low) & (e < high)
+        judged[name] = admission.admit(frame, within)
+    lookups = job.pipeline.lookups
+    if not lookups:
+        return job.pipeline.function(**judged).filter(job.target.condition(span)), {}
+    row_by_row = not job.analysis.is_stateful
+    found = versions.epochs(
+        job.spark, lookups, instant.clamp(low - _earliness(job)) if row_by_row else span.start, high if row_by_row else span.end
+    )
+    used: dict[str, list[int]] = {name: [] for name in lookups}
+    parts = []
+    for epoch in found:
+        frames = {name: versions.frame(job.spark, lookups[name], s) for name, s in epoch.snapshots.items()}
+        for name, snapshot in epoch.snapshots.items():
+            if snapshot is not None and snapshot not in used[name]:
+                versions.tag(job.spark, lookups[name], snapshot)
+                used[name].append(snapshot)
+        records = judged
+        if row_by_row and len(found) > 1:
+            records = {
+                name: frame.filter(_seen(job.pipeline.sources[name]).between(epoch.start, epoch.end - 1))
+                for name, frame in judged.items()
+            }
+        part = job.pipeline.function(**records, **frames)
+        bounds = span if row_by_row else Interval(max(span.start, epoch.start), min(span.end, epoch.end))
+        parts.append(part.filter(job.target.condition(bounds)))
+    rows = parts[0]
+    for part in parts[1:]:
+        rows = rows.unionByName(part)
+    return rows, used
+
+
+def recount(job: Job, name: str, reading: Reading, closed: int) -> Scan:
+    """Count a source's new records in a job of its own."""
+    source = job.pipeline.sources[name]
+    assert reading.new_from is not None
+    only_new = Reading(start=reading.new_from, end=reading.end, new_from=reading.new_from)
+    raw = job.logs[name].read(job.spark, only_new.start, only_new.end)
+    counted = admission.judge(raw, source).agg(*_counts(source, only_new, closed, job.analysis.reach.ahead)).first()
+    assert counted is not None
+    return scan_of(counted.asDict())
+
+
+def scan_of(counts: Mapping[str, int]) -> Scan:
+    """Turn what was observed into accounts."""
+    return Scan(
+        accounts=Accounts(
+            read=counts["read"],
+            admitted=counts["admitted"],
+            late=counts["late"],
+            early=counts["early"],
+            dead=counts["dead"],
+            tombstones=counts["tombstones"],
+        ),
+        touching=counts["touching"],
+    )
+
+
+def touching(source: Source, closed: int, ahead: int) -> Column:
+    """Return the condition that a judged record may change what is final already."""
+    from pyspark.sql import functions as F
+
+    relevant = F.col(FATE).isin(int(Fate.ADMITTED), int(Fate.CORRECTABLE))
+    return relevant & (admission.event_time(source) < instant.clamp(closed + ahead))
+
+
+def _counts(source: Source, reading: Reading, closed: int, ahead: int) -> list[Column]:
+    from pyspark.sql import functions as F
+
+    assert reading.new_from is not None
+    is_new = _is_new(reading)
+
+    def count(condition: Column, name: str) -> Column:
+        return F.count(F.when(is_new & condition if is_new is not None else condition, 1)).alias(name)
+
+    fate = F.col(FATE)
+    return [
+        (F.count(F.lit(1)) if is_new is None else F.count(F.when(is_new, 1))).alias("read"),
+        count(fate == int(Fate.ADMITTED), "admitted"),
+        count(fate.isin(int(Fate.LATE), int(Fate.CORRECTABLE)), "late"),
+        count(fate == int(Fate.EARLY), "early"),
+        count(fate == int(Fate.DEAD), "dead"),
+        count(fate == int(Fate.TOMBSTONE), "tombstones"),
+        count(touching(source, closed, ahead), "touching"),
+    ]
+
+
+def _is_new(reading: Reading) -> Column | None:
+    """Return the condition that a record is looked at for the first time; None where all are."""
+    from pyspark.sql import functions as F
+
+    assert reading.new_from is not None
+    if all(reading.start.get(p, 0) >= reading.new_from.get(p, 0) for p in reading.end):
+        return None
+    condition = F.lit(False)
+    for partition in reading.end:
+        since = reading.new_from.get(partition, 0)
+        condition = condition | ((F.col("_log.partition") == partition) & (F.col("_log.offset") >= since))
+    return condition
+
+
+def _seen(source: Source) -> Column:
+    from pyspark.sql import functions as F
+
+    return F.least(admission.event_time(source), F.unix_micros(F.col("_log.arrival")))
+
+
+def _earliness(job: Job) -> int:
+    return max(s.earliness_micros for s in job.pipeline.sources.values())

@@ -1,0 +1,189 @@
+"""Everything that one run of one pipeline holds while it lasts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headway import instant
+from headway.accounts import Accounts
+from headway.embedded.broker import Broker
+from headway.errors import LostDataError, UnavailableError
+from headway.interval import Interval
+from headway.ownership import Ownership
+from headway.pipeline import Pipeline
+from headway.plan.analysis import Analysis, analyse
+from headway.project import Project
+from headway.run.books import Books
+from headway.run.lease import Lease, taken
+from headway.sinks.iceberg import Iceberg
+from headway.sinks.iceberg_table import IcebergTable
+from headway.source import Log
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+__all__ = ["Job", "Report", "connect", "opened"]
+
+EVERYTHING = Interval(instant.BEGINNING, instant.END)
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """What a run has done, as `run --json` prints it."""
+
+    pipeline: str
+    mode: str
+    lineage: str
+    intervals: list[tuple[Interval, int]] = field(default_factory=list)
+    """Published intervals and their revisions."""
+    unchanged: list[Interval] = field(default_factory=list)
+    """Named intervals that are published from these very inputs already."""
+    accounts: Accounts = field(default_factory=Accounts)
+    snapshot: int | None = None
+    batches: int = 0
+    closed_through: int = instant.BEGINNING
+
+    def to_json(self) -> dict[str, object]:
+        """Write as `run --json` prints it; seconds are added by the command."""
+        return {
+            "pipeline": self.pipeline,
+            "mode": self.mode,
+            "lineage": self.lineage,
+            "intervals": [
+                {"start": instant.iso(i.start), "end": instant.iso(i.end), "revision": r}
+                for i, r in self.intervals
+            ],
+            "rows": self.accounts.to_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run of one pipeline: definition, connections, lease."""
+
+    spark: SparkSession
+    pipeline: Pipeline
+    analysis: Analysis
+    logs: Mapping[str, Log]
+    target: IcebergTable
+    books: Books
+    lease: Lease
+    state: str
+    say: Callable[[str], None]
+
+    @property
+    def identities(self) -> dict[str, str]:
+        """The identity of each source's log."""
+        return {name: log.identity() for name, log in self.logs.items()}
+
+    @property
+    def inputs(self) -> str:
+        """Hash of everything but offsets that the rows depend on."""
+        return digest([self.analysis.definition, self.identities])
+
+    def check_identities(self, ownership: Ownership) -> None:
+        """See that offsets which were recorded still mean the same records.
+
+        Raises:
+            LostDataError: A topic has fewer records than were read from it once.
+        """
+        for name, position in ownership.position.items():
+            if name not in self.logs:
+                continue
+            ends = self.logs[name].ends().offsets
+            short = {p: (o, ends.get(p, 0)) for p, o in position.items() if o > ends.get(p, 0)}
+            if short:
+                spans = ", ".join(f"partition {p}: read up to {a}, ends at {b}" for p, (a, b) in short.items())
+                raise LostDataError(
+                    f"topic {self.pipeline.sources[name].name!r} was recreated or cut off: it ends before what was read from it ({spans})",
+                    hint="Restore the topic, or drop the table to publish everything anew from the new topic.",
+                )
+
+
+def digest(facts: object) -> str:
+    """Hash facts that JSON can write."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def connect(project: Project, pipeline: Pipeline) -> dict[str, Log]:
+    """Open the log of each source.
+
+    Raises:
+        UnavailableError: A broker or a topic is not there.
+    """
+    servers = project.config.kafka.bootstrap_servers
+    if servers == "embedded":
+        running = Broker(project.home / "kafka").servers
+        if running is None:
+            raise UnavailableError("the embedded Kafka broker does not run", hint="Start it with `headway up`.")
+        servers = running
+    settings = {"bootstrap_servers": servers}
+    return {name: source.open(settings) for name, source in pipeline.sources.items()}
+
+
+@contextmanager
+def opened(
+    spark: SparkSession,
+    pipeline: Pipeline,
+    logs: Mapping[str, Log],
+    *,
+    mode: str,
+    state: str,
+    beats: Path,
+    lease_seconds: float,
+    interval: Interval = EVERYTHING,
+    say: Callable[[str], None] = lambda _: None,
+) -> Iterator[Job]:
+    """Analyse a pipeline, make its tables, take its lease, and let go of everything at the end.
+
+    Raises:
+        DefinitionError: The definition breaks the law.
+        ResultError: The table does not take the result.
+        LeaseHeldError: Another run writes this range.
+    """
+    analysis = analyse(spark, pipeline)
+    sink = pipeline.sink
+    assert isinstance(sink, Iceberg)
+    target = IcebergTable(
+        spark, sink, output_time=pipeline.output_time, is_window=analysis.is_window
+    )
+    target.prepare(analysis.schema)
+    books = Books(spark, pipeline.name, sink.table)
+    books.prepare()
+    with ExitStack() as stack:
+        lease = stack.enter_context(
+            taken(
+                spark,
+                books.name("corrections"),
+                pipeline=pipeline.name,
+                mode=mode,
+                interval=interval,
+                beats=beats / pipeline.name,
+                seconds=lease_seconds,
+            )
+        )
+        target.open_branch(lease.token)
+        yield Job(
+            spark=spark,
+            pipeline=pipeline,
+            analysis=analysis,
+            logs=logs,
+            target=target,
+            books=books,
+            lease=lease,
+            state=state,
+            say=say,
+        )
+
+
+def scratch(pipeline: Pipeline, table: str, name: str) -> Pipeline:
+    """Return the same definition with another name and table, for `verify`."""
+    sink = pipeline.sink
+    assert isinstance(sink, Iceberg)
+    return replace(pipeline, name=name, outputs=(Iceberg(table, keys=sink.keys),))

@@ -1,0 +1,114 @@
+"""The second look at new records, taken only where some are not admitted or come for what is final."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headway import instant
+from headway.errors import RejectedDataError
+from headway.interval import Interval, coalesce
+from headway.run import admission
+from headway.run.admission import FATE, Fate
+from headway.run.inputs import Reading, touching
+from headway.run.job import Job
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+__all__ = ["corrections", "keep", "stop_if_too_many"]
+
+_LEAST_HOUR = 1_000
+_SHOWN = 3
+
+
+def stop_if_too_many(job: Job, name: str, reading: Reading) -> None:
+    """Compare the dead letters of each arrival hour with `max_rejects`.
+
+    An hour counts as at least a thousand records, so that a few dead letters in a quiet hour
+    do not stop a pipeline.
+
+    Raises:
+        RejectedDataError: With the hour, the share and where some of them stand.
+    """
+    from pyspark.sql import functions as F
+
+    source = job.pipeline.sources[name]
+    judged = _new(job, name, reading)
+    is_dead = F.col(FATE) == int(Fate.DEAD)
+    place = F.concat_ws("-", "_log.partition", "_log.offset")
+    hours = judged.groupBy(F.date_trunc("hour", "_log.arrival").alias("hour")).agg(
+        F.count(F.lit(1)).alias("all"),
+        F.count(F.when(is_dead, 1)).alias("dead"),
+        F.slice(F.sort_array(F.collect_list(F.when(is_dead, place))), 1, _SHOWN).alias("places"),
+    )
+    over = hours.filter(F.col("dead") > F.greatest("all", F.lit(_LEAST_HOUR)) * source.max_rejects)
+    worst = over.orderBy(F.desc("dead")).first()
+    if worst is not None:
+        raise RejectedDataError(
+            f"{worst['dead']} of the {worst['all']} records that arrived in the hour of "
+            f"{worst['hour'].isoformat()}Z in {source.name!r} are dead letters, more than max_rejects={source.max_rejects} allows; "
+            f"nothing was published. The first (partition-offset): {', '.join(worst['places'])}",
+            hint="Mend the schema or the producer, or raise max_rejects on the source.",
+        )
+
+
+def keep(job: Job, name: str, reading: Reading) -> int:
+    """Quarantine the new records that the source's policy does not just drop; returns how many."""
+    from pyspark.sql import functions as F
+
+    source = job.pipeline.sources[name]
+    kept = [Fate.DEAD]
+    if source.late in ("quarantine", "correct"):
+        kept += [Fate.LATE, Fate.EARLY]
+    judged = admission.errors(_raw(job, name, reading), source).filter(F.col(FATE).isin([int(f) for f in kept]))
+    job.books.quarantine(source.name, judged)
+    return judged.count()
+
+
+def corrections(job: Job, name: str, reading: Reading, closed: int, own: Interval | None) -> tuple[Interval, ...]:
+    """Write down the new records that come for what is final, and return the ranges they touch.
+
+    Args:
+        job: The run.
+        name: The source.
+        reading: The range whose new records are looked at.
+        closed: Everything before it is final.
+        own: The range that this very run computes with these records, which needs no correction.
+    """
+    from pyspark.sql import functions as F
+
+    source = job.pipeline.sources[name]
+    reach = job.analysis.reach
+    e = admission.event_time(source)
+    found = _new(job, name, reading).filter(touching(source, closed, reach.ahead))
+    job.books.corrections(source.name, found, e, reach.ahead, reach.history)
+    minutes = found.select((F.floor(e / (60 * instant.SECOND)) * 60 * instant.SECOND).alias("minute")).distinct()
+    touched = [
+        Interval(
+            instant.clamp(row["minute"] - reach.ahead),
+            instant.clamp(row["minute"] + 60 * instant.SECOND + reach.history),
+        )
+        for row in minutes.toLocalIterator()
+    ]
+    beyond = [part for t in coalesce(touched) for part in _outside(t, own)]
+    return tuple(Interval(p.start, min(p.end, closed)) for p in beyond if p.start < closed)
+
+
+def _outside(touched: Interval, own: Interval | None) -> list[Interval]:
+    if own is None or not touched.meets(own):
+        return [touched]
+    parts = []
+    if touched.start < own.start:
+        parts.append(Interval(touched.start, own.start))
+    if own.end < touched.end:
+        parts.append(Interval(own.end, touched.end))
+    return parts
+
+
+def _raw(job: Job, name: str, reading: Reading) -> DataFrame:
+    assert reading.new_from is not None
+    return job.logs[name].read(job.spark, reading.new_from, reading.end)
+
+
+def _new(job: Job, name: str, reading: Reading) -> DataFrame:
+    return admission.judge(_raw(job, name, reading), job.pipeline.sources[name])

@@ -1,0 +1,77 @@
+"""Which version of a dimension table a record sees: a function of the record alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headway import instant
+from headway.lookup import Lookup
+from headway.sinks.iceberg_table import java_table
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+__all__ = ["Epoch", "epochs", "frame", "tag"]
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """A range of record time within which every lookup of a pipeline has one version."""
+
+    start: int
+    end: int
+    snapshots: Mapping[str, int | None]
+    """Snapshot id by lookup; None for a table that has none yet."""
+
+
+def epochs(spark: SparkSession, lookups: Mapping[str, Lookup], start: int, end: int) -> list[Epoch]:
+    """Return the epochs that meet `[start, end)`, in order."""
+    changes = {name: _changes(spark, lookup) for name, lookup in lookups.items()}
+    points = sorted({at for found in changes.values() for at, _ in found if start < at < end})
+    bounds = [start, *points, end]
+    return [
+        Epoch(low, high, {name: _current(found, low) for name, found in changes.items()})
+        for low, high in zip(bounds, bounds[1:], strict=False)
+    ]
+
+
+def frame(spark: SparkSession, lookup: Lookup, snapshot: int | None) -> DataFrame:
+    """Return a lookup's table as it was at a snapshot."""
+    if snapshot is None:
+        return spark.table(lookup.table)
+    return spark.read.option("snapshot-id", snapshot).table(lookup.table)
+
+
+def tag(spark: SparkSession, lookup: Lookup, snapshot: int) -> None:
+    """Tag a version that was used, so that expiry cannot take it from later runs."""
+    table = java_table(spark, lookup.table)
+    name = f"headway-{snapshot}"
+    if name not in set(table.refs().keySet()):
+        table.manageSnapshots().createTag(name, snapshot).commit()
+
+
+def _changes(spark: SparkSession, lookup: Lookup) -> list[tuple[int, int]]:
+    """Return from which record time on each snapshot counts, oldest first."""
+    table = java_table(spark, lookup.table)
+    ancestry = []
+    snapshot = table.currentSnapshot()
+    while snapshot is not None:
+        ancestry.append((snapshot.timestampMillis() * 1_000, snapshot.snapshotId()))
+        parent = snapshot.parentId()
+        snapshot = table.snapshot(parent) if parent is not None else None
+    settle, refresh = instant.duration(lookup.settle), instant.duration(lookup.refresh)
+    changes: list[tuple[int, int]] = []
+    for committed, snapshot_id in reversed(ancestry):
+        boundary = -(-committed // refresh) * refresh
+        changes.append((boundary + settle if changes else instant.BEGINNING, snapshot_id))
+    return changes
+
+
+def _current(changes: list[tuple[int, int]], moment: int) -> int | None:
+    current = None
+    for at, snapshot_id in changes:
+        if at <= moment:
+            current = snapshot_id
+    return current

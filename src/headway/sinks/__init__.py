@@ -1,0 +1,5 @@
+"""Places for results. Each is a small frozen noun; engines are imported when a run needs them."""
+
+from headway.sinks.iceberg import Iceberg
+
+__all__ = ["Iceberg"]

@@ -1,0 +1,316 @@
+"""Exactly-once commits to an Iceberg table.
+
+Rows are written to a standing staging branch, together with their run key and the map of
+ownership in the snapshot's summary. `main` then moves to the head of the branch in one
+atomic step, which succeeds only if `main` is an ancestor of it: a compare-and-set that a
+writer which has been overtaken loses. Readers of `main` see all of a commit or nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from py4j.protocol import Py4JJavaError
+
+from headway import instant
+from headway.errors import FencedOffError, ResultError, TransientError, UnavailableError
+from headway.interval import Interval
+from headway.ownership import Ownership
+from headway.sink import Commit, Staged
+from headway.sinks.iceberg import Iceberg
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructType
+
+__all__ = ["IcebergTable", "MainMovedError", "java_table", "quoted"]
+
+_PREFIX = "headway."
+_TAG = "headway"
+_PROPERTIES = {
+    "format-version": "2",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "100",
+    "commit.retry.num-retries": "10",
+    "commit.retry.max-wait-ms": "2000",
+}
+
+
+class MainMovedError(TransientError):
+    """Another writer moved `main` between staging and publishing; stage again."""
+
+
+class IcebergTable:
+    """One sink table, as one run uses it: with a staging branch of the run's own."""
+
+    def __init__(self, spark: SparkSession, sink: Iceberg, *, output_time: str, is_window: bool) -> None:
+        self._spark = spark
+        self._name = sink.table
+        self._keys = sink.keys
+        self._column = output_time
+        self._is_window = is_window
+
+    def prepare(self, schema: StructType) -> None:
+        """Make the table where it is missing, and see that it takes the result's columns.
+
+        Raises:
+            ResultError: The table has other columns, or other types.
+        """
+        if self._spark.catalog.tableExists(self._name):
+            self._compare(schema)
+        else:
+            self._create(schema)
+        table = java_table(self._spark, self._name)
+        if table.currentSnapshot() is None:
+            table.newFastAppend().set(f"{_PREFIX}ownership", Ownership().to_json()).commit()
+
+    def ownership(self) -> Ownership:
+        """Return the map that the newest own commit on `main` carries."""
+        summary = self.newest()
+        return Ownership.from_json(summary["ownership"]) if "ownership" in summary else Ownership()
+
+    def newest(self) -> dict[str, str]:
+        """Return headway's entries in the summary of the newest own snapshot on `main`."""
+        table = java_table(self._spark, self._name)
+        snapshot = table.currentSnapshot()
+        while snapshot is not None:
+            summary = _summary(snapshot)
+            if "ownership" in summary:
+                return {**summary, "snapshot": str(snapshot.snapshotId())}
+            parent = snapshot.parentId()
+            snapshot = table.snapshot(parent) if parent is not None else None
+        return {}
+
+    def open_branch(self, token: int) -> None:
+        """Make the staging branch of a token at `main`, and remove those of smaller ones."""
+        table = java_table(self._spark, self._name)
+        self._branch = f"headway_{token}"
+        head = table.currentSnapshot().snapshotId()
+        change = table.manageSnapshots()
+        names = set(table.refs().keySet())
+        for name in names:
+            if name.startswith("headway_") and name != self._branch:
+                change = change.removeBranch(name)
+        change = (
+            change.replaceBranch(self._branch, head)
+            if self._branch in names
+            else change.createBranch(self._branch, head)
+        )
+        _commit(change)
+
+    def staged_head(self, token: int) -> dict[str, str]:
+        """Return the summary of the head of a staging branch that an earlier run has left."""
+        table = java_table(self._spark, self._name)
+        snapshot = table.snapshot(f"headway_{token}")
+        return {} if snapshot is None else _summary(snapshot)
+
+    def stage(self, rows: DataFrame, commit: Commit, *, replace: Interval | None) -> Staged:
+        """Write rows to the staging branch, in place of those whose output time lies in `replace`.
+
+        Raises:
+            FencedOffError: A commit with a greater token is on `main`.
+        """
+        self._reset(commit.token)
+        if replace is not None:
+            self._spark.sql(
+                f"DELETE FROM {quoted(self._spark, self._name)}.`branch_{self._branch}` "
+                f"WHERE {self.condition(replace)}"
+            )
+        writer = rows.writeTo(f"{self._name}.branch_{self._branch}")
+        for key, value in _entries(commit).items():
+            writer = writer.option(f"snapshot-property.{_PREFIX}{key}", value)
+        writer.append()
+        return self._staged(commit)
+
+    def stage_upsert(self, rows: DataFrame, commit: Commit) -> Staged:
+        """Write rows to the staging branch in place of those with the same keys."""
+        self._reset(commit.token)
+        view = f"headway_batch_{commit.token}"
+        rows.createOrReplaceTempView(view)
+        on = " AND ".join(f"t.{_tick(k)} <=> s.{_tick(k)}" for k in self._keys)
+        settings = {f"spark.sql.iceberg.snapshot-property.{_PREFIX}{k}": v for k, v in _entries(commit).items()}
+        session = rows.sparkSession
+        for key, value in settings.items():
+            session.conf.set(key, value)
+        try:
+            session.sql(
+                f"MERGE INTO {quoted(session, self._name)}.`branch_{self._branch}` t USING {view} s ON {on} "
+                "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+            )
+        finally:
+            for key in settings:
+                session.conf.unset(key)
+            session.catalog.dropTempView(view)
+        staged = self._staged(commit)
+        if staged.commit.key != self.staged_head(commit.token).get("key"):
+            # A merge without rows makes no snapshot.
+            return self.stage_empty(commit)
+        return staged
+
+    def stage_empty(self, commit: Commit) -> Staged:
+        """Put a commit without rows on the staging branch: positions and ownership alone."""
+        self._reset(commit.token)
+        return self.amend(commit)
+
+    def amend(self, commit: Commit) -> Staged:
+        """Put one more commit without rows on top of what is staged, with a newer map."""
+        table = java_table(self._spark, self._name)
+        append = table.newFastAppend().toBranch(self._branch)
+        for key, value in _entries(commit).items():
+            append = append.set(f"{_PREFIX}{key}", value)
+        _commit(append)
+        return self._staged(commit)
+
+    def publish(self, staged: Staged) -> int:
+        """Move `main` to the head of the staging branch, and the tag with it.
+
+        Raises:
+            FencedOffError: A commit with a greater token is on `main`.
+            MainMovedError: Another writer has moved `main`; stage again.
+        """
+        table = java_table(self._spark, self._name)
+        if table.currentSnapshot().snapshotId() == staged.handle:
+            return staged.handle
+        change = table.manageSnapshots().fastForwardBranch("main", self._branch)
+        change = (
+            change.replaceTag(_TAG, staged.handle)
+            if _TAG in set(table.refs().keySet())
+            else change.createTag(_TAG, staged.handle)
+        )
+        try:
+            change.commit()
+        except Py4JJavaError as exc:
+            self._fence(staged.commit.token)
+            raise MainMovedError(
+                f"{self._name} was changed by another writer while this one staged its rows",
+                hint="Run the same command again.",
+            ) from exc
+        return staged.handle
+
+    def condition(self, interval: Interval) -> str:
+        """Return the SQL condition that a row's output time lies in an interval."""
+        start, end = (f"TIMESTAMP '{instant.iso(t)}'" for t in (interval.start, interval.end))
+        column = _tick(self._column)
+        if self._is_window:
+            return f"{column}.`end` > {start} AND {column}.`end` <= {end}"
+        return f"{column} >= {start} AND {column} < {end}"
+
+    def drop(self) -> None:
+        """Remove the table and its files."""
+        self._spark.sql(f"DROP TABLE IF EXISTS {quoted(self._spark, self._name)} PURGE")
+
+    def _create(self, schema: StructType) -> None:
+        jvm = self._spark._jvm
+        assert jvm is not None
+        columns = jvm.org.apache.spark.sql.types.DataType.fromJson(schema.json()).toDDL()
+        column = f"{_tick(self._column)}.`start`" if self._is_window else _tick(self._column)
+        properties = ", ".join(f"'{k}' = '{v}'" for k, v in _PROPERTIES.items())
+        namespace = self._name.rpartition(".")[0]
+        self._spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {quoted(self._spark, namespace)}")
+        self._spark.sql(
+            f"CREATE TABLE IF NOT EXISTS {quoted(self._spark, self._name)} ({columns}) USING iceberg "
+            f"PARTITIONED BY (days({column})) TBLPROPERTIES ({properties})"
+        )
+
+    def _compare(self, schema: StructType) -> None:
+        table = {f.name: f.dataType.simpleString() for f in self._spark.table(self._name).schema}
+        result = {f.name: f.dataType.simpleString() for f in schema}
+        faults = [f"{n} ({t}) is not in the table" for n, t in result.items() if n not in table]
+        faults += [f"{n} ({t}) is not in the result" for n, t in table.items() if n not in result]
+        faults += [
+            f"{n} is {result[n]} in the result and {t} in the table"
+            for n, t in table.items()
+            if n in result and result[n] != t
+        ]
+        if faults:
+            raise ResultError(
+                f"the table {self._name} does not take this result: " + "; ".join(faults),
+                hint="Alter or drop the table, or mend the definition; nothing was published.",
+            )
+
+    def _reset(self, token: int) -> None:
+        """Bring the staging branch back to `main`, so that nothing of an aborted attempt stays."""
+        table = java_table(self._spark, self._name)
+        head = table.currentSnapshot()
+        self._fence(token)
+        branch = table.snapshot(self._branch)
+        if branch is None:
+            raise FencedOffError(f"another run has taken over {self._name}", hint="It owns the pipeline now.")
+        if branch.snapshotId() != head.snapshotId():
+            _commit(table.manageSnapshots().replaceBranch(self._branch, head.snapshotId()))
+
+    def _fence(self, token: int) -> None:
+        newest = int(self.newest().get("token", 0))
+        if newest > token:
+            raise FencedOffError(
+                f"another run (token {newest}) has committed to {self._name}; this one (token {token}) must not",
+                hint="Nothing was published by this run. `headway status` shows who runs.",
+            )
+
+    def _staged(self, commit: Commit) -> Staged:
+        snapshot = java_table(self._spark, self._name).snapshot(self._branch)
+        added = int(snapshot.summary().get("added-records") or 0)
+        return Staged(commit, added, snapshot.snapshotId())
+
+
+def java_table(spark: SparkSession, name: str) -> Any:
+    """Return Iceberg's own handle of a table, with its newest metadata."""
+    jvm = spark._jvm
+    assert jvm is not None
+    try:
+        return jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(spark._jsparkSession, name)
+    except Py4JJavaError as exc:
+        what = str(exc.java_exception.getMessage()).splitlines()[0]
+        raise UnavailableError(f"the table {name} cannot be loaded: {what}") from exc
+
+
+def quoted(spark: SparkSession, name: str) -> str:
+    """Quote each part of a table name as Spark's SQL wants it."""
+    jvm = spark._jvm
+    assert jvm is not None
+    quote = jvm.org.apache.spark.sql.catalyst.util.QuotingUtils.quoteIdentifier
+    return ".".join(quote(part) for part in name.split("."))
+
+
+def _tick(column: str) -> str:
+    return "`" + column.replace("`", "``") + "`"
+
+
+def _summary(snapshot: Any) -> dict[str, str]:
+    """Return headway's own entries of a snapshot's summary, without their prefix."""
+    return {
+        str(key).removeprefix(_PREFIX): str(value)
+        for key, value in dict(snapshot.summary()).items()
+        if str(key).startswith(_PREFIX)
+    }
+
+
+def _entries(commit: Commit) -> dict[str, str]:
+    entries = {
+        "key": commit.key,
+        "pipeline": commit.pipeline,
+        "mode": commit.mode,
+        "lineage": commit.lineage,
+        "revision": str(commit.revision),
+        "fingerprint": commit.fingerprint,
+        "closed-through": instant.iso(commit.closed_through),
+        "token": str(commit.token),
+        "offsets": json.dumps(commit.offsets, separators=(",", ":")),
+        "ownership": commit.ownership.to_json(),
+    }
+    if commit.interval is not None:
+        entries["interval"] = str(commit.interval)
+    if commit.batch_id is not None:
+        entries["batch-id"] = str(commit.batch_id)
+    if commit.lookups:
+        entries["lookups"] = json.dumps(commit.lookups, separators=(",", ":"))
+    return entries
+
+
+def _commit(change: Any) -> None:
+    try:
+        change.commit()
+    except Py4JJavaError as exc:
+        what = str(exc.java_exception.getMessage()).splitlines()[0]
+        raise MainMovedError(f"an Iceberg commit lost a race: {what}", hint="Run the same command again.") from exc

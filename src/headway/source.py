@@ -1,0 +1,192 @@
+"""What every source of records states about time, and what a run asks of its log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from headway import instant
+from headway.errors import DefinitionError
+from headway.offsets import Offsets
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+__all__ = ["LATE", "LOG_FIELDS", "Ends", "Log", "Source"]
+
+LATE = ("drop", "quarantine", "correct")
+"""What may become of late and early records."""
+
+LOG_FIELDS = "arrival timestamp, topic string, partition int, offset bigint, key binary, headers array<struct<key: string, value: binary>>"
+"""Fields of the struct `_log` that each record carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Facts about a log of records that decide, record by record, what is admitted.
+
+    A record has an event time `e` (a column of its own) and an arrival time `a` (when the
+    log took it). It is late if `a > e + lateness`, early if `e > a + earliness`, otherwise
+    admitted. Spans of time are written as `headway.instant.duration` reads them.
+    """
+
+    name: str
+    """Name of the log, such as a topic."""
+    _: KW_ONLY
+    schema: str
+    """Columns of the JSON value, as Spark DDL."""
+    event_time: str
+    """Column with the event time: a TIMESTAMP, or a BIGINT of milliseconds since the epoch."""
+    lateness: str = "0 seconds"
+    """How long after its event time a record may arrive."""
+    earliness: str = "1 hour"
+    """How far the event time may run ahead of the arrival time."""
+    late: Literal["drop", "quarantine", "correct"] = "drop"
+    """What becomes of late and early records; always counted."""
+    too_late: str | None = None
+    """With `late="correct"`: corrections are made up to `a <= e + too_late`; none means `lateness` times 10."""
+    clock: Literal["wall", "log"] = "wall"
+    """`wall`: a partition read to its end is complete up to the moment of asking. `log`: the
+    wall clock counts for nothing (a replay of old timestamps)."""
+    disorder: str = "1 minute"
+    """How far an arrival time may lie behind the greatest one before it in its partition."""
+    skew: str = "10 seconds"
+    """How far the clocks that stamp arrival may be apart from this machine's."""
+    max_rejects: float = 0.01
+    """Share of dead letters within one arrival hour at which a run stops before it publishes."""
+    max_records_per_batch: int | None = None
+    """Most records of one micro-batch, over all partitions; none means all there are."""
+
+    def __post_init__(self) -> None:
+        for field in ("lateness", "earliness", "disorder", "skew"):
+            instant.duration(getattr(self, field))
+        if self.late not in LATE:
+            raise DefinitionError(
+                f"source {self.name!r}: late={self.late!r}", hint=f"Use one of {', '.join(LATE)}."
+            )
+        if self.clock not in ("wall", "log"):
+            raise DefinitionError(f"source {self.name!r}: clock={self.clock!r}", hint="Use 'wall' or 'log'.")
+        if self.too_late is not None and self.late != "correct":
+            raise DefinitionError(
+                f"source {self.name!r}: too_late= has no effect with late={self.late!r}",
+                hint="Set late='correct', or leave too_late out.",
+            )
+        if self.too_late_micros < self.lateness_micros:
+            raise DefinitionError(
+                f"source {self.name!r}: too_late is less than lateness",
+                hint="A record is late before it is too late.",
+            )
+        if not 0 <= self.max_rejects <= 1:
+            raise DefinitionError(
+                f"source {self.name!r}: max_rejects={self.max_rejects} is no share between 0 and 1"
+            )
+
+    @property
+    def lateness_micros(self) -> int:
+        """`lateness` in microseconds."""
+        return instant.duration(self.lateness)
+
+    @property
+    def earliness_micros(self) -> int:
+        """`earliness` in microseconds."""
+        return instant.duration(self.earliness)
+
+    @property
+    def disorder_micros(self) -> int:
+        """`disorder` in microseconds."""
+        return instant.duration(self.disorder)
+
+    @property
+    def skew_micros(self) -> int:
+        """`skew` in microseconds."""
+        return instant.duration(self.skew)
+
+    @property
+    def too_late_micros(self) -> int:
+        """The greatest `a - e` of a record that can enter any result, in microseconds."""
+        if self.late != "correct":
+            return self.lateness_micros
+        return 10 * self.lateness_micros if self.too_late is None else instant.duration(self.too_late)
+
+    def facts(self) -> dict[str, object]:
+        """Return what the rows of an interval depend on, for the fingerprint."""
+        return {
+            "name": self.name,
+            "schema": self.schema,
+            "event_time": self.event_time,
+            "lateness": self.lateness_micros,
+            "earliness": self.earliness_micros,
+            "too_late": self.too_late_micros,
+        }
+
+    def open(self, settings: Mapping[str, object]) -> Log:
+        """Connect to the log.
+
+        Args:
+            settings: The section of the project's configuration for this kind of source.
+
+        Raises:
+            UnavailableError: The log cannot be reached, or does not exist.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ends:
+    """Where a log ended when it was asked."""
+
+    offsets: Offsets
+    """Committed end of each partition: the first offset that is not yet readable."""
+    asked_at: int
+    """Instant at which the question was asked, before the answer came."""
+    settled: frozenset[int]
+    """Partitions whose committed end was the end of the log: no open transaction behind it."""
+
+
+class Log(Protocol):
+    """An opened source. One run holds it; it is used from the driver only."""
+
+    def identity(self) -> str:
+        """Return an id that changes when the log is deleted and made anew."""
+        ...
+
+    def begins(self) -> Offsets:
+        """Return the first offset of each partition that retention has left."""
+        ...
+
+    def ends(self) -> Ends:
+        """Ask where the log ends now."""
+        ...
+
+    def offsets_at(self, moment: int, ends: Offsets) -> Offsets:
+        """Return per partition the first offset whose arrival is at or after `moment`, else its end."""
+        ...
+
+    def latest_arrivals(self, ends: Offsets) -> dict[int, int]:
+        """Return the greatest arrival below `ends`, for each partition that holds a record there."""
+        ...
+
+    def earliest_arrivals(self) -> dict[int, int]:
+        """Return the arrival of the first record of each partition that has one."""
+        ...
+
+    def read(self, spark: SparkSession, start: Offsets, end: Offsets) -> DataFrame:
+        """Return the raw records of `[start, end)`.
+
+        Columns: `key` binary, `value` binary, `topic` string, `partition` int, `offset`
+        bigint, `timestamp` timestamp, `headers` array<struct<key string, value binary>>.
+        """
+        ...
+
+    def stream(self, spark: SparkSession, start: Offsets, limit: int | None) -> DataFrame:
+        """Return a streaming frame of the raw records from `start` on; columns as in `read`."""
+        ...
+
+    def parse_stream_offset(self, text: str) -> Offsets:
+        """Read the offset that the streaming source writes to Spark's offset log."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...

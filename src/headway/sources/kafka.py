@@ -1,0 +1,26 @@
+"""A Kafka topic as a source of JSON records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from headway.source import Log, Source
+
+__all__ = ["Kafka"]
+
+
+class Kafka(Source):
+    """A topic whose values are JSON objects; the record timestamp is the arrival time.
+
+    `Kafka("flights", schema="id string, at timestamp", event_time="at", lateness="6 hours")`;
+    the fields are those of `headway.source.Source`. The topic needs `retention.ms=-1` where
+    old timestamps are replayed, or the broker deletes them at once.
+    """
+
+    __slots__ = ()
+
+    def open(self, settings: Mapping[str, object]) -> Log:
+        """Connect to the brokers of `kafka` in conf; see `Source.open`."""
+        from headway.sources.kafka_log import KafkaLog
+
+        return KafkaLog(self.name, settings)
