@@ -183,8 +183,8 @@ class Log(Protocol):
         """Return a streaming frame of the raw records from `start` on; columns as in `read`."""
         ...
 
-    def parse_stream_offset(self, text: str) -> Offsets:
-        """Read the offset that the streaming source writes to Spark's offset log."""
+    def parse_stream_offset(self, text: str) -> Offsets | None:
+        """Read the offset that the streaming source writes to Spark's offset log; None if it is another's."""
         ...
 
     def close(self) -> None:

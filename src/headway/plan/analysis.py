@@ -104,7 +104,7 @@ def analyse(spark: SparkSession, pipeline: Pipeline) -> Analysis:
         reach=_declared(pipeline, reaches.get(pipeline.output_time)),
         operators=operators,
         is_window=kind.startswith("struct"),
-        continuous_faults=tuple(_continuous(spark, pipeline, reaches)),
+        continuous_faults=tuple(_continuous(spark, pipeline, reaches, operators)),
         definition=_definition(pipeline),
     )
 
@@ -207,10 +207,23 @@ def _call(pipeline: Pipeline, frames: dict[str, DataFrame]) -> DataFrame:
     return result
 
 
-def _continuous(spark: SparkSession, pipeline: Pipeline, reaches: dict[str, Reach]) -> list[str]:
+def _continuous(
+    spark: SparkSession, pipeline: Pipeline, reaches: dict[str, Reach], operators: Operators
+) -> list[str]:
     """Return why Spark cannot run the function on streams, by asking Spark's own checker."""
     if pipeline.output_time not in reaches:
         return ["its output time is hidden from the plan, so nothing proves when a row is final"]
+    if operators.is_stateful and pipeline.lookups:
+        return [
+            "a lookup stands beside a window, a join or a removal of duplicates, whose state cannot take up a "
+            "new version of it; look up in a row-by-row pipeline of its own"
+        ]
+    keys_cover = set(operators.group_columns) <= set(pipeline.sink.keys)
+    if pipeline.emit == "early" and operators.is_stateful and not (operators.is_bare_aggregate and keys_cover):
+        return [
+            "emit='early' in a stream takes one window aggregate with projections alone above it, and sink "
+            "keys that contain its grouping columns"
+        ]
     frames = {
         name: _streaming(spark, given) if isinstance(given, Source) else _empty(spark, pipeline, name)
         for name, given in pipeline.inputs.items()

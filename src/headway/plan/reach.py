@@ -69,6 +69,7 @@ class Operators:
 
     findings: list[Finding] = field(default_factory=list)
     aggregates: int = 0
+    sessions: int = 0
     joins: int = 0
     deduplicates: int = 0
     above_aggregate: set[str] = field(default_factory=set)
@@ -85,6 +86,7 @@ class Operators:
         """Whether the plan is one window aggregate with nothing but projections above."""
         return (
             self.aggregates == 1
+            and not self.sessions
             and not self.joins
             and not self.deduplicates
             and not self.above_aggregate
@@ -227,6 +229,7 @@ class _Derivation:
         for group in grouping:
             session = _session_of(group, rows.sessions)
             if session is not None:
+                self.operators.sessions += 1
                 times[group.attribute_id] = self._session(session, grouping, rows)
         if not times:
             self._find(

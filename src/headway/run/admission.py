@@ -12,7 +12,7 @@ from headway.source import Source
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-__all__ = ["ERROR", "FATE", "RAW", "Fate", "admit", "errors", "event_time", "is_relevant", "judge"]
+__all__ = ["ERROR", "FATE", "RAW", "Fate", "admit", "errors", "event_time", "is_relevant", "judge", "seen"]
 
 FATE = "__fate"
 ERROR = "__error"
@@ -96,6 +96,13 @@ def event_time(source: Source) -> Column:
     from pyspark.sql import functions as F
 
     return F.unix_micros(F.col(source.event_time))
+
+
+def seen(source: Source) -> Column:
+    """Return the instant that decides a record's lookup versions: `min(e, a)`, in microseconds."""
+    from pyspark.sql import functions as F
+
+    return F.least(event_time(source), F.unix_micros(F.col("_log.arrival")))
 
 
 def admit(judged: DataFrame, condition: Column) -> DataFrame:

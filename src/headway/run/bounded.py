@@ -29,7 +29,7 @@ from headway.source import Ends
 if TYPE_CHECKING:
     from pyspark.sql import Observation
 
-__all__ = ["LINEAGE", "Request", "horizon", "run", "to_publish"]
+__all__ = ["LINEAGE", "Request", "horizon", "output_range", "run", "settle_corrections", "to_publish"]
 
 LINEAGE = "bounded"
 _RACES = 5
@@ -49,6 +49,8 @@ class Request:
     """The log has ended: nothing more will arrive, so everything is closed."""
     records_per_job: int = 20_000_000
     """About how many records one job reads; at least one interval."""
+    beside_stream: bool = False
+    """The stream that owns the open range asks for corrections, and goes on owning it."""
 
 
 def run(job: Job, request: Request) -> Report:
@@ -74,9 +76,9 @@ def run(job: Job, request: Request) -> Report:
         job.say(f"job {number} of {len(spans)}: {len(pieces)} intervals from {instant.iso(pieces[0].start)}")
         _publish(job, request, pieces, report, take_all=is_last)
     if request.wanted is None:
-        _settle_corrections(job, request, report)
         if job.pipeline.emit == "early":
             _show_open(job, request, report)
+        settle_corrections(job, request, report)
     report.closed_through = job.target.ownership().closed_through or instant.BEGINNING
     return report
 
@@ -106,12 +108,14 @@ def to_publish(job: Job, request: Request, ownership: Ownership, through: int) -
     """
     grid = request.grid
     if request.wanted is None:
-        first, last = _output_range(job, request)
-        if first is None:
+        bounds = output_range(job, request.ends)
+        if bounds is None:
             return []
-        through = min(grid.floor(through), grid.ceiling(last))
-        begin = min(first, ownership.segments[0].interval.start) if ownership.segments else first
-        begin = max(begin, ownership.segments[0].interval.start) if ownership.segments else begin
+        begin, through = grid.floor(bounds[0]), grid.floor(through)
+        if request.complete:
+            through = min(through, grid.ceiling(bounds[1]))
+        if ownership.segments:
+            begin = ownership.segments[0].interval.start
         if begin >= through:
             return []
         gaps = ownership.gaps(Interval(begin, through))
@@ -143,24 +147,24 @@ def _pieces(gap: Interval, grid: Grid) -> Iterable[Interval]:
         at = end
 
 
-def _output_range(job: Job, request: Request) -> tuple[int | None, int]:
-    """Return bounds of the output times that the log's records can give rise to."""
+def output_range(job: Job, ends: Mapping[str, Ends]) -> tuple[int, int] | None:
+    """Return bounds of the output times that the records below `ends` can give rise to.
+
+    None where no log holds a record.
+    """
     reach = job.analysis.reach
     lows, highs = [], []
     for name, source in job.pipeline.sources.items():
         earliest = job.logs[name].earliest_arrivals()
-        latest = job.logs[name].latest_arrivals(request.ends[name].offsets)
+        latest = job.logs[name].latest_arrivals(ends[name].offsets)
         if earliest:
             lows.append(min(earliest.values()) - source.disorder_micros - source.too_late_micros)
         if latest:
             highs.append(max(latest.values()) + source.earliness_micros)
     if not lows:
-        return None, instant.BEGINNING
+        return None
     first = instant.clamp(min(lows) - reach.ahead)
-    last = instant.clamp(max(highs) + reach.history + 1) if highs else first
-    if not request.complete:
-        last = instant.END
-    return request.grid.floor(first), last
+    return first, instant.clamp(max(highs) + reach.history + 1) if highs else first
 
 
 def _spans(job: Job, request: Request, pieces: Sequence[Interval]) -> list[list[Interval]]:
@@ -248,7 +252,8 @@ def _publish_once(
     else:
         segment = Segment(span, request.mode.name, LINEAGE, revision, job.inputs)
         after = ownership.with_final(segment).with_position(position)
-    after = replace(after, stream=None, begins=None)
+    if not request.beside_stream:
+        after = replace(after, stream=None, begins=None)
     commit = _commit(job, request, None if is_open else span, revision, readings, lookups, after)
     holds_rows = ownership.revision(span) > 0 or ownership.open_rows or ownership.stream is not None
     job.lease.check()
@@ -335,7 +340,7 @@ def _commit(
     )
 
 
-def _settle_corrections(job: Job, request: Request, report: Report) -> None:
+def settle_corrections(job: Job, request: Request, report: Report) -> None:
     """Recompute the final ranges that corrections have touched."""
     ownership = job.target.ownership()
     for due in ownership.corrections(before=ownership.closed_through or instant.BEGINNING):
@@ -357,9 +362,9 @@ def _show_open(job: Job, request: Request, report: Report) -> None:
     is_current = all(n in ownership.position and ownership.position[n].covers(e) for n, e in ends.items())
     if request.complete or (is_current and ownership.open_rows and not report.intervals):
         return
-    first, _ = _output_range(job, request)
-    begin = ownership.closed_through if ownership.closed_through is not None else first
-    if begin is not None:
+    bounds = output_range(job, request.ends)
+    if bounds is not None:
+        begin = ownership.closed_through if ownership.closed_through is not None else request.grid.floor(bounds[0])
         _publish(job, request, [Interval(begin, instant.END)], report, take_all=True, is_open=True)
 
 

@@ -83,7 +83,7 @@ def result(
         records = judged
         if row_by_row and len(found) > 1:
             records = {
-                name: frame.filter(_seen(job.pipeline.sources[name]).between(epoch.start, epoch.end - 1))
+                name: frame.filter(admission.seen(job.pipeline.sources[name]).between(epoch.start, epoch.end - 1))
                 for name, frame in judged.items()
             }
         part = job.pipeline.function(**records, **frames)
@@ -162,12 +162,6 @@ def _is_new(reading: Reading) -> Column | None:
         since = reading.new_from.get(partition, 0)
         condition = condition | ((F.col("_log.partition") == partition) & (F.col("_log.offset") >= since))
     return condition
-
-
-def _seen(source: Source) -> Column:
-    from pyspark.sql import functions as F
-
-    return F.least(admission.event_time(source), F.unix_micros(F.col("_log.arrival")))
 
 
 def _earliness(job: Job) -> int:

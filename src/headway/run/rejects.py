@@ -13,9 +13,9 @@ from headway.run.inputs import Reading, touching
 from headway.run.job import Job
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
-__all__ = ["corrections", "keep", "stop_if_too_many"]
+__all__ = ["corrections", "keep", "left_out", "stop_if_too_many"]
 
 _LEAST_HOUR = 1_000
 _SHOWN = 3
@@ -75,12 +75,32 @@ def corrections(job: Job, name: str, reading: Reading, closed: int, own: Interva
         closed: Everything before it is final.
         own: The range that this very run computes with these records, which needs no correction.
     """
+    condition = touching(job.pipeline.sources[name], closed, job.analysis.reach.ahead)
+    beyond = [part for t in _record(job, name, reading, condition) for part in _outside(t, own)]
+    return tuple(Interval(p.start, min(p.end, closed)) for p in beyond if p.start < closed)
+
+
+def left_out(job: Job, name: str, reading: Reading, watermark: int) -> tuple[Interval, ...]:
+    """Write down the records of a micro-batch that its function did not take in, and return what they touch.
+
+    Those are the stragglers, which Spark's stateful operators drop below the watermark, and the
+    late records that a correction admits.
+    """
+    from pyspark.sql import functions as F
+
+    e = admission.event_time(job.pipeline.sources[name])
+    is_straggler = (F.col(FATE) == int(Fate.ADMITTED)) & (e <= watermark)
+    return _record(job, name, reading, is_straggler | (F.col(FATE) == int(Fate.CORRECTABLE)))
+
+
+def _record(job: Job, name: str, reading: Reading, condition: Column) -> tuple[Interval, ...]:
+    """Write records into the corrections table, and return the output times they touch, to the minute."""
     from pyspark.sql import functions as F
 
     source = job.pipeline.sources[name]
     reach = job.analysis.reach
     e = admission.event_time(source)
-    found = _new(job, name, reading).filter(touching(source, closed, reach.ahead))
+    found = _new(job, name, reading).filter(condition)
     job.books.corrections(source.name, found, e, reach.ahead, reach.history)
     minutes = found.select((F.floor(e / (60 * instant.SECOND)) * 60 * instant.SECOND).alias("minute")).distinct()
     touched = [
@@ -90,8 +110,7 @@ def corrections(job: Job, name: str, reading: Reading, closed: int, own: Interva
         )
         for row in minutes.toLocalIterator()
     ]
-    beyond = [part for t in coalesce(touched) for part in _outside(t, own)]
-    return tuple(Interval(p.start, min(p.end, closed)) for p in beyond if p.start < closed)
+    return coalesce(touched)
 
 
 def _outside(touched: Interval, own: Interval | None) -> list[Interval]:

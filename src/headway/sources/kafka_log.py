@@ -102,9 +102,10 @@ class KafkaLog:
             reader = reader.option("maxOffsetsPerTrigger", limit)
         return reader.option("startingOffsets", self._spark_offsets(start)).load()
 
-    def parse_stream_offset(self, text: str) -> Offsets:
-        """Read the offset that Spark's Kafka source writes to its offset log."""
-        return Offsets.from_json(json.loads(text).get(self._topic, {}))
+    def parse_stream_offset(self, text: str) -> Offsets | None:
+        """Read the offset that Spark's Kafka source writes to its offset log; None if it is another's."""
+        by_topic = json.loads(text)
+        return Offsets.from_json(by_topic[self._topic]) if self._topic in by_topic else None
 
     def close(self) -> None:
         """Close the connection to the brokers."""

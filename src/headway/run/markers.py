@@ -1,0 +1,109 @@
+"""A streaming source with one row each time a frontier has moved: what drives Spark's watermark.
+
+Spark sets a watermark to the greatest event time it has seen, less a delay. The marker's event
+time is the frontier plus that delay, so the watermark becomes the frontier itself. The offset
+*is* the frontier, so a batch that is replayed sees the same marker.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyspark.sql.datasource import DataSource, SimpleDataSourceStreamReader
+
+from headway import instant
+
+if TYPE_CHECKING:
+    from pyspark.sql.types import StructType
+
+__all__ = ["DELAY_DAYS", "FORMAT", "Frontiers", "MarkerSource", "parse_offset"]
+
+FORMAT = "headway_frontier"
+DELAY_DAYS = 3650
+_DELAY = timedelta(days=DELAY_DAYS)
+
+
+class Frontiers:
+    """A folder with one small file per source, written by the driver and read by the markers."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, source: str) -> Path:
+        """Return the file of a source."""
+        return self._folder / source
+
+    def read(self, source: str) -> int:
+        """Return the frontier that was written last; the beginning of time where none was."""
+        try:
+            return int(self.path(source).read_text())
+        except FileNotFoundError:
+            return instant.BEGINNING
+
+    def move(self, source: str, frontier: int) -> bool:
+        """Write a frontier where it is ahead of the one before; tells whether it was."""
+        if frontier <= self.read(source):
+            return False
+        new = self.path(source).with_suffix(".new")
+        new.write_text(str(frontier))
+        os.replace(new, self.path(source))
+        return True
+
+
+class MarkerReader(SimpleDataSourceStreamReader):
+    """Spark's side of a frontier; runs in a Python process beside the driver."""
+
+    def __init__(self, source: str, path: Path) -> None:
+        self._source = source
+        self._path = path
+
+    def initialOffset(self) -> dict[str, object]:  # noqa: N802
+        """Return the offset before any marker."""
+        return {"marker": self._source, "frontier": instant.BEGINNING}
+
+    def read(self, start: dict[str, object]) -> tuple[Iterator[tuple[datetime]], dict[str, object]]:
+        """Return a marker if the frontier has moved since `start`."""
+        before = int(str(start["frontier"]))
+        try:
+            now = max(before, int(self._path.read_text()))
+        except FileNotFoundError:
+            now = before
+        return self._markers(before, now), {"marker": self._source, "frontier": now}
+
+    def readBetweenOffsets(  # noqa: N802
+        self, start: dict[str, object], end: dict[str, object]
+    ) -> Iterator[tuple[datetime]]:
+        """Return the same marker again, for a batch that is replayed."""
+        return self._markers(int(str(start["frontier"])), int(str(end["frontier"])))
+
+    def _markers(self, before: int, now: int) -> Iterator[tuple[datetime]]:
+        return iter([(instant.to_datetime(now) + _DELAY,)] if now > before else [])
+
+
+class MarkerSource(DataSource):
+    """The format `headway_frontier`: options `source` and `path`, one column `at timestamp`."""
+
+    @classmethod
+    def name(cls) -> str:
+        """Return the name of the format."""
+        return FORMAT
+
+    def schema(self) -> str:
+        """Return the columns."""
+        return "at timestamp"
+
+    def simpleStreamReader(self, schema: StructType) -> MarkerReader:  # noqa: N802
+        """Return the reader of one source's frontier."""
+        return MarkerReader(self.options["source"], Path(self.options["path"]))
+
+
+def parse_offset(text: str) -> tuple[str, int] | None:
+    """Read a marker's offset from Spark's offset log; None for another source's offset."""
+    data = json.loads(text)
+    return (data["marker"], int(data["frontier"])) if isinstance(data, dict) and "marker" in data else None
