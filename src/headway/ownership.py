@@ -84,15 +84,19 @@ class Ownership:
         )
 
     def with_final(self, segment: Segment) -> Ownership:
-        """Return the map after `segment` was published in place of whatever its range held."""
+        """Return the map after `segment` was published in place of whatever its range held.
+
+        Corrections that wait for the range go on waiting: a stream closes a range without the
+        records that they are about.
+        """
         kept: list[Segment] = []
         for old in self.segments:
             kept.extend(old.over(part) for part in _minus(old.interval, segment.interval))
-        return replace(
-            self,
-            segments=_joined([*kept, segment]),
-            pending=tuple(part for p in self.pending for part in _minus(p, segment.interval)),
-        )
+        return replace(self, segments=_joined([*kept, segment]))
+
+    def without_pending(self, interval: Interval) -> Ownership:
+        """Return the map after a range was computed from all records that are known."""
+        return replace(self, pending=tuple(part for p in self.pending for part in _minus(p, interval)))
 
     def with_pending(self, intervals: Iterable[Interval]) -> Ownership:
         """Return the map with further ranges queued for a correction."""

@@ -9,7 +9,7 @@ import uuid
 from pathlib import Path
 
 from headway.embedded import jars, java
-from headway.embedded.process import Process, free_port
+from headway.process import Process, free_port
 from headway.errors import UnavailableError
 
 __all__ = ["Broker"]

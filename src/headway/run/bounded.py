@@ -29,7 +29,7 @@ from headway.source import Ends
 if TYPE_CHECKING:
     from pyspark.sql import Observation
 
-__all__ = ["LINEAGE", "Request", "horizon", "output_range", "run", "settle_corrections", "to_publish"]
+__all__ = ["LINEAGE", "Request", "horizon", "output_range", "plan", "run", "settle_corrections", "to_publish"]
 
 LINEAGE = "bounded"
 _RACES = 5
@@ -97,6 +97,15 @@ def horizon(job: Job, request: Request) -> int:
         for name, source in job.pipeline.sources.items()
     ]
     return min(proved) - job.analysis.reach.ahead
+
+
+def plan(job: Job, request: Request) -> list[tuple[Interval, int, int]]:
+    """Return the jobs that a run would do: their range, how many intervals, how many records read."""
+    due = to_publish(job, request, job.target.ownership(), horizon(job, request))
+    return [
+        (Interval(pieces[0].start, pieces[-1].end), len(pieces), _estimate(job, request, pieces))
+        for pieces in _spans(job, request, due)
+    ]
 
 
 def to_publish(job: Job, request: Request, ownership: Ownership, through: int) -> list[Interval]:
@@ -251,16 +260,15 @@ def _publish_once(
         revision = 0
     else:
         segment = Segment(span, request.mode.name, LINEAGE, revision, job.inputs)
-        after = ownership.with_final(segment).with_position(position)
-    if not request.beside_stream:
+        after = ownership.with_final(segment).without_pending(span).with_position(position)
+    if request.wanted is None and not request.beside_stream:
         after = replace(after, stream=None, begins=None)
     commit = _commit(job, request, None if is_open else span, revision, readings, lookups, after)
     holds_rows = ownership.revision(span) > 0 or ownership.open_rows or ownership.stream is not None
-    job.lease.check()
     staged = job.target.stage(rows, commit, replace=span if holds_rows else None)
     scans = _scans(job, readings, observations, closed)
     staged, quarantined = _look_again(job, readings, scans, closed, span, commit, staged)
-    job.lease.check()
+    job.held.check()
     report.snapshot = job.target.publish(staged)
     _account(report, job, scans, quarantined, published=staged.rows)
     if not is_open:
@@ -333,7 +341,7 @@ def _commit(
         batch_id=None,
         fingerprint=digest([job.inputs, str(span), offsets, lookups]),
         closed_through=ownership.closed_through or instant.BEGINNING,
-        token=job.lease.token,
+        token=job.held.token,
         offsets=offsets,
         lookups=lookups,
         ownership=ownership,
@@ -344,6 +352,8 @@ def settle_corrections(job: Job, request: Request, report: Report) -> None:
     """Recompute the final ranges that corrections have touched."""
     ownership = job.target.ownership()
     for due in ownership.corrections(before=ownership.closed_through or instant.BEGINNING):
+        if not job.held.holder.interval.contains(due):
+            continue  # a run that holds that range will find it queued
         grid = request.grid
         whole = Interval(grid.floor(due.start), grid.ceiling(due.end))
         for segment in ownership.segments:

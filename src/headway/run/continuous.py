@@ -11,6 +11,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,7 @@ from headway.offsets import Offsets
 from headway.ownership import Ownership, Segment
 from headway.run import admission, bounded, markers, offset_log, rejects, versions
 from headway.run.admission import FATE, Fate
+from headway.run.files import Files
 from headway.run.inputs import Reading, Scan, recount, scan_of
 from headway.run.job import Job, Report, digest
 from headway.sink import Commit, Staged
@@ -43,6 +45,8 @@ _MARKER = -1
 """Fate of a marker row, which is no record."""
 _RACES = 5
 _TICK = 1.0
+_CORRECT_EVERY = 30.0
+"""Seconds: corrections that come one by one are computed together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +116,7 @@ class _Stream:
         if not self.is_new and ownership.closed_through is not None:
             self.watermark = ownership.closed_through + job.analysis.reach.ahead
         self.epochs: list[versions.Epoch] = []
+        self.corrected_at = time.monotonic()
         newest = job.target.newest()
         is_own = newest.get("lineage") == self.lineage and "batch-id" in newest
         self.last_batch = int(newest["batch-id"]) if is_own else -1
@@ -137,7 +142,7 @@ class _Stream:
         same = ownership.stream is not None and ownership.stream.endswith(self.job.inputs)
         if same and ownership.begins is not None and ownership.stream is not None:
             path = f"{self.job.state}/{self.job.pipeline.name}/{ownership.stream}/checkpoint/metadata"
-            if offset_log.exists(self.job.spark, path):
+            if Files(self.job.spark).exists(path):
                 return ownership.stream, ownership.begins, False
         begin = self.request.begin
         if begin is None:
@@ -300,19 +305,18 @@ class _Stream:
             batch_id=batch_id,
             fingerprint=fingerprint,
             closed_through=closed,
-            token=job.lease.token,
+            token=job.held.token,
             offsets={n: {**r.to_json(), "log": job.identities[n]} for n, r in readings.items()},
             lookups={n: sorted({e.snapshots[n] or 0 for e in self.epochs}) for n in job.pipeline.lookups},
             ownership=after,
         )
-        job.lease.check()
         owned = rows.filter(target.condition(Interval(published_through, instant.END)))
         takes_over = ownership.open_rows and ownership.stream != self.lineage
         replaced = Interval(published_through, instant.END) if takes_over else None
         staged = self._stage(owned, commit, replaced)
         scans = self._scans(readings, entry.watermark)
         staged, quarantined = self._look_again(readings, scans, entry.watermark, commit, staged)
-        job.lease.check()
+        job.held.check()
         self.report.snapshot = target.publish(staged)
         self._account(readings, scans, quarantined, staged.rows)
         self.report.batches += 1
@@ -423,7 +427,7 @@ class _Stream:
                 return
             if not self.query.isActive:
                 raise _query_error(self.query)
-            if self.stop_requested.is_set():
+            if self.stop_requested.is_set() or self.job.held.is_asked_to_stop:
                 return
             if self._move_frontiers() and self.request.until is not None:
                 return
@@ -458,7 +462,10 @@ class _Stream:
         return last + self.job.analysis.reach.ahead
 
     def _correct(self) -> None:
-        """Have the bounded strategy recompute closed ranges that corrections wait for."""
+        """Have the bounded strategy recompute closed ranges that corrections wait for, now and then."""
+        if time.monotonic() - self.corrected_at < _CORRECT_EVERY:
+            return
+        self.corrected_at = time.monotonic()
         ownership = self.job.target.ownership()
         if not ownership.corrections(before=ownership.closed_through or instant.BEGINNING):
             return
@@ -473,7 +480,9 @@ class _Stream:
             self.query.stop()
 
     def _is_replanned(self) -> bool:
-        wants_stop = self.failure is not None or self.stop_requested.is_set()
+        wants_stop = (
+            self.failure is not None or self.stop_requested.is_set() or self.job.held.is_asked_to_stop
+        )
         self.is_new = False
         return not wants_stop and self._versions_have_changed()
 
@@ -498,7 +507,7 @@ class _Stream:
                 batch_id=int(newest["batch-id"]),
                 fingerprint=newest["fingerprint"],
                 closed_through=reached,
-                token=job.lease.token,
+                token=job.held.token,
                 offsets={n: {"from": p.read.to_json(), "to": p.read.to_json()} for n, p in self.progress.items()},
                 lookups={},
                 ownership=after,
@@ -513,7 +522,7 @@ class _StopRequested(Exception):
 
 
 def _correct(job: Job, request: Request, report: Report) -> None:
-    ends = {name: log.ends() for name, log in job.logs.items()}
+    ends = request.until or {name: log.ends() for name, log in job.logs.items()}
     asked = bounded.Request(mode=request.mode, grid=request.grid, ends=ends, beside_stream=True)
     bounded.settle_corrections(job, asked, report)
 

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headway import instant
@@ -15,6 +14,7 @@ from headway.accounts import Accounts
 from headway.embedded.broker import Broker
 from headway.errors import LostDataError, UnavailableError
 from headway.interval import Interval
+from headway.mode import Mode
 from headway.ownership import Ownership
 from headway.pipeline import Pipeline
 from headway.plan.analysis import Analysis, analyse
@@ -28,7 +28,7 @@ from headway.source import Log
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["Job", "Report", "connect", "opened"]
+__all__ = ["Job", "Report", "connect", "looking", "opened", "scratch"]
 
 EVERYTHING = Interval(instant.BEGINNING, instant.END)
 
@@ -73,9 +73,16 @@ class Job:
     logs: Mapping[str, Log]
     target: IcebergTable
     books: Books
-    lease: Lease
+    lease: Lease | None
+    """None for a job that only looks, such as `headway plan`."""
     state: str
     say: Callable[[str], None]
+
+    @property
+    def held(self) -> Lease:
+        """The lease of a job that writes."""
+        assert self.lease is not None, "this job only looks"
+        return self.lease
 
     @property
     def identities(self) -> dict[str, str]:
@@ -133,9 +140,9 @@ def opened(
     pipeline: Pipeline,
     logs: Mapping[str, Log],
     *,
-    mode: str,
+    mode: Mode,
     state: str,
-    beats: Path,
+    beats: str,
     lease_seconds: float,
     interval: Interval = EVERYTHING,
     say: Callable[[str], None] = lambda _: None,
@@ -147,39 +154,60 @@ def opened(
         ResultError: The table does not take the result.
         LeaseHeldError: Another run writes this range.
     """
-    analysis = analyse(spark, pipeline)
-    sink = pipeline.sink
-    assert isinstance(sink, Iceberg)
-    target = IcebergTable(
-        spark, sink, output_time=pipeline.output_time, is_window=analysis.is_window
-    )
-    target.prepare(analysis.schema)
-    books = Books(spark, pipeline.name, sink.table)
-    books.prepare()
+    job = looking(spark, pipeline, logs, state=state, say=say)
+    target = job.target
+    target.prepare(job.analysis.schema)
+    job.books.prepare()
+    if not mode.is_bounded:
+        held = target.ownership()
+        begins = held.begins if held.stream is not None else held.closed_through
+        interval = Interval(instant.BEGINNING if begins is None else begins, instant.END)
     with ExitStack() as stack:
         lease = stack.enter_context(
             taken(
                 spark,
-                books.name("corrections"),
+                job.books.name("corrections"),
                 pipeline=pipeline.name,
-                mode=mode,
+                mode=mode.name,
                 interval=interval,
-                beats=beats / pipeline.name,
+                beats=f"{beats}/{pipeline.name}",
                 seconds=lease_seconds,
             )
         )
-        target.open_branch(lease.token)
-        yield Job(
-            spark=spark,
-            pipeline=pipeline,
-            analysis=analysis,
-            logs=logs,
-            target=target,
-            books=books,
-            lease=lease,
-            state=state,
-            say=say,
-        )
+        if lease.overtaken:
+            target.fence(lease.token)
+        target.open_branch(lease.token, [h.token for h in lease.alive])
+        stack.callback(target.close_branch)
+        yield replace(job, lease=lease)
+
+
+def looking(
+    spark: SparkSession,
+    pipeline: Pipeline,
+    logs: Mapping[str, Log],
+    *,
+    state: str = "",
+    say: Callable[[str], None] = lambda _: None,
+) -> Job:
+    """Analyse a pipeline and open what it reads and writes, to look and not to write.
+
+    Raises:
+        DefinitionError: The definition breaks the law.
+    """
+    analysis = analyse(spark, pipeline)
+    sink = pipeline.sink
+    assert isinstance(sink, Iceberg)
+    return Job(
+        spark=spark,
+        pipeline=pipeline,
+        analysis=analysis,
+        logs=logs,
+        target=IcebergTable(spark, sink, output_time=pipeline.output_time, is_window=analysis.is_window),
+        books=Books(spark, pipeline.name, sink.table),
+        lease=None,
+        state=state,
+        say=say,
+    )
 
 
 def scratch(pipeline: Pipeline, table: str, name: str) -> Pipeline:

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from py4j.protocol import Py4JJavaError
@@ -25,16 +24,19 @@ from py4j.protocol import Py4JJavaError
 from headway import instant
 from headway.errors import FencedOffError, LeaseHeldError
 from headway.interval import Interval
+from headway.process import start_time
+from headway.run.files import Files
 from headway.sinks.iceberg_table import java_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["Holder", "Lease", "holders", "taken"]
+__all__ = ["Holder", "Lease", "ask_to_stop", "holders", "taken"]
 
 _PROPERTY = "headway.leases"
 _TOKEN = "headway.last-token"
 _TRIES = 20
+_LOOK = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,17 +69,35 @@ class Lease:
     """A lease that this process holds."""
 
     holder: Holder
-    beat: Path
-    _lost: threading.Event
+    overtaken: tuple[Holder, ...]
+    """Holders that were dead or silent, and have lost their lease to this one."""
+    alive: tuple[Holder, ...]
+    """Holders of other ranges."""
+    _table: str
+    _spark: SparkSession
+    _stop: threading.Event
 
     @property
     def token(self) -> int:
         """The fencing token."""
         return self.holder.token
 
+    @property
+    def is_asked_to_stop(self) -> bool:
+        """Whether `headway stop` has asked the holder to end."""
+        return self._stop.is_set()
+
     def check(self) -> None:
-        """Raise `FencedOffError` once the lease is known to be lost; called before each commit."""
-        if self._lost.is_set():
+        """See that the lease is still held; called between staging a commit and publishing it.
+
+        Whoever takes a lease over moves the sink's `main` at once. So a writer that held its
+        lease after it had staged either publishes on what it has staged, or fails to.
+
+        Raises:
+            FencedOffError: Another run has taken over.
+        """
+        held, _ = _read(java_table(self._spark, self._table))
+        if all(h.token != self.token for h in held):
             raise FencedOffError(
                 "this run's lease has been taken over by another run",
                 hint="Nothing more is published by this run. `headway status` shows who runs.",
@@ -92,7 +112,7 @@ def taken(
     pipeline: str,
     mode: str,
     interval: Interval,
-    beats: Path,
+    beats: str,
     seconds: float,
     clock: Callable[[], float] = time.time,
 ) -> Iterator[Lease]:
@@ -111,34 +131,42 @@ def taken(
     Raises:
         LeaseHeldError: Another run holds a range that meets this one.
     """
-    beats.mkdir(parents=True, exist_ok=True)
-    holder = _take(spark, table, pipeline, mode, interval, beats, seconds, clock)
-    beat = beats / f"{holder.token}.beat"
-    beat.write_text(str(clock()))
-    ended, lost = threading.Event(), threading.Event()
+    files = Files(spark)
+    holder, overtaken, alive = _take(spark, table, pipeline, mode, interval, beats, seconds, clock)
+    mine = f"{beats}/{holder.token}"
+    files.write(f"{mine}.beat", str(clock()))
+    ended, stop = threading.Event(), threading.Event()
 
     def live() -> None:
-        while not ended.wait(seconds / 6):
-            beat.write_text(str(clock()))
-            if (beats / f"{holder.token}.lost").exists():
-                lost.set()
+        beat_at = clock()
+        while not ended.wait(_LOOK):
+            if clock() - beat_at > seconds / 6:
+                beat_at = clock()
+                files.write(f"{mine}.beat", str(beat_at))
+            if files.exists(f"{mine}.stop"):
+                stop.set()
 
     thread = threading.Thread(target=live, name="headway-lease", daemon=True)
     thread.start()
     try:
-        yield Lease(holder, beat, lost)
+        yield Lease(holder, overtaken, alive, table, spark, stop)
     finally:
         ended.set()
         thread.join()
         _change(spark, table, lambda held: [h for h in held if h.token != holder.token])
-        beat.unlink(missing_ok=True)
-        (beats / f"{holder.token}.lost").unlink(missing_ok=True)
+        for kind in ("beat", "stop"):
+            files.delete(f"{mine}.{kind}")
 
 
-def holders(spark: SparkSession, table: str, beats: Path, seconds: float) -> list[Holder]:
+def ask_to_stop(spark: SparkSession, beats: str, holder: Holder) -> None:
+    """Ask a holder to end between two batches; it looks every second."""
+    Files(spark).write(f"{beats}/{holder.token}.stop", "")
+
+
+def holders(spark: SparkSession, table: str, beats: str, seconds: float) -> list[Holder]:
     """Return who holds a lease now."""
     held, _ = _read(java_table(spark, table))
-    return [h for h in held if not _is_dead(h, beats, seconds, time.time)]
+    return [h for h in held if not _is_dead(Files(spark), h, beats, seconds, time.time)]
 
 
 def _take(
@@ -147,38 +175,37 @@ def _take(
     pipeline: str,
     mode: str,
     interval: Interval,
-    beats: Path,
+    beats: str,
     seconds: float,
     clock: Callable[[], float],
-) -> Holder:
+) -> tuple[Holder, tuple[Holder, ...], tuple[Holder, ...]]:
     own = Holder(
         token=0,
         mode=mode,
         user=getpass.getuser(),
         host=socket.gethostname(),
         pid=os.getpid(),
-        started=_started(os.getpid()),
+        started=start_time(os.getpid()) or "",
         since=instant.iso(int(clock()) * instant.SECOND),
         start=interval.start,
         end=interval.end,
     )
     overtaken: list[Holder] = []
+    others: list[Holder] = []
 
     def claim(held: list[Holder]) -> list[Holder]:
-        overtaken[:] = [h for h in held if _is_dead(h, beats, seconds, clock)]
-        alive = [h for h in held if h not in overtaken]
-        rival = next((h for h in alive if h.interval.meets(interval)), None)
+        overtaken[:] = [h for h in held if _is_dead(Files(spark), h, beats, seconds, clock)]
+        others[:] = [h for h in held if h not in overtaken]
+        rival = next((h for h in others if h.interval.meets(interval)), None)
         if rival is not None:
             raise LeaseHeldError(
                 f"pipeline {pipeline!r} is being written by another run: {rival}",
                 hint="Wait for it, or end it with `headway stop`; a run that died is taken over by itself.",
             )
-        return [*alive, own]
+        return [*others, own]
 
     token = _change(spark, table, claim)
-    for dead in overtaken:
-        (beats / f"{dead.token}.lost").touch()
-    return replace(own, token=token)
+    return replace(own, token=token), tuple(overtaken), tuple(others)
 
 
 def _change(spark: SparkSession, table: str, change: Callable[[list[Holder]], list[Holder]]) -> int:
@@ -214,20 +241,10 @@ def _read(handle: Any) -> tuple[list[Holder], int]:
     return held, int(properties.get(_TOKEN) or 0)
 
 
-def _is_dead(holder: Holder, beats: Path, seconds: float, clock: Callable[[], float]) -> bool:
+def _is_dead(files: Files, holder: Holder, beats: str, seconds: float, clock: Callable[[], float]) -> bool:
     if holder.host == socket.gethostname():
-        started = _started(holder.pid)
+        started = start_time(holder.pid)
         return started != holder.started
-    try:
-        last = float((beats / f"{holder.token}.beat").read_text())
-    except (FileNotFoundError, ValueError):
-        last = instant.parse(holder.since) / instant.SECOND
+    beat = files.read(f"{beats}/{holder.token}.beat")
+    last = float(beat) if beat else instant.parse(holder.since) / instant.SECOND
     return clock() - last > seconds
-
-
-def _started(pid: int) -> str:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-    return "" if fields[0] == "Z" else fields[19]

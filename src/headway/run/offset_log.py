@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from headway import instant
 from headway.errors import TerminalError
 from headway.offsets import Offsets
+from headway.run.files import Files
 from headway.source import Log
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["BatchEntry", "exists", "read"]
+__all__ = ["BatchEntry", "read"]
 
 _VERSION = "v1"
 
@@ -36,10 +37,13 @@ def read(spark: SparkSession, checkpoint: str, batch_id: int, logs: Mapping[str,
     Raises:
         TerminalError: The file is missing or not of the version that Spark 4.1 writes.
     """
-    text = _text(spark, f"{checkpoint}/offsets/{batch_id}")
+    path = f"{checkpoint}/offsets/{batch_id}"
+    text = Files(spark).read(path)
+    if text is None:
+        raise TerminalError("the offset log has no entry for the batch that runs", where=path)
     version, metadata, *offsets = text.splitlines()
     if version != _VERSION:
-        raise TerminalError(f"the offset log is of version {version!r}", where=f"{checkpoint}/offsets/{batch_id}")
+        raise TerminalError(f"the offset log is of version {version!r}", where=path)
     watermark = int(json.loads(metadata)["batchWatermarkMs"]) * 1_000
     ends: dict[str, Offsets] = {}
     for line in offsets:
@@ -50,26 +54,3 @@ def read(spark: SparkSession, checkpoint: str, batch_id: int, logs: Mapping[str,
             if parsed is not None:
                 ends[name] = parsed
     return BatchEntry(watermark=watermark or instant.BEGINNING, ends=ends)
-
-
-def exists(spark: SparkSession, path: str) -> bool:
-    """Tell whether a file or folder exists on its Hadoop file system."""
-    return bool(_file_system(spark, path)[0].exists(_file_system(spark, path)[1]))
-
-
-def _text(spark: SparkSession, path: str) -> str:
-    file_system, at = _file_system(spark, path)
-    jvm = spark._jvm
-    assert jvm is not None
-    stream = file_system.open(at)
-    try:
-        return str(jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
-    finally:
-        stream.close()
-
-
-def _file_system(spark: SparkSession, path: str):  # type: ignore[no-untyped-def]
-    jvm = spark._jvm
-    assert jvm is not None
-    at = jvm.org.apache.hadoop.fs.Path(path)
-    return at.getFileSystem(spark._jsc.hadoopConfiguration()), at  # type: ignore[union-attr]

@@ -9,9 +9,11 @@ writer which has been overtaken loses. Readers of `main` see all of a commit or 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 
 from headway import instant
 from headway.errors import FencedOffError, ResultError, TransientError, UnavailableError
@@ -67,6 +69,8 @@ class IcebergTable:
 
     def ownership(self) -> Ownership:
         """Return the map that the newest own commit on `main` carries."""
+        if not self._spark.catalog.tableExists(self._name):
+            return Ownership()
         summary = self.newest()
         return Ownership.from_json(summary["ownership"]) if "ownership" in summary else Ownership()
 
@@ -82,36 +86,39 @@ class IcebergTable:
             snapshot = table.snapshot(parent) if parent is not None else None
         return {}
 
-    def open_branch(self, token: int) -> None:
-        """Make the staging branch of a token at `main`, and remove those of smaller ones."""
+    def open_branch(self, token: int, alive: Collection[int]) -> None:
+        """Make the staging branch of a token at `main`, and remove those of runs that have ended."""
         table = java_table(self._spark, self._name)
         self._branch = f"headway_{token}"
-        head = table.currentSnapshot().snapshotId()
-        change = table.manageSnapshots()
+        kept = {f"headway_{other}" for other in alive}
         names = set(table.refs().keySet())
+        change = table.manageSnapshots().createBranch(self._branch, table.currentSnapshot().snapshotId())
         for name in names:
-            if name.startswith("headway_") and name != self._branch:
+            if name.startswith("headway_") and name not in kept:
                 change = change.removeBranch(name)
-        change = (
-            change.replaceBranch(self._branch, head)
-            if self._branch in names
-            else change.createBranch(self._branch, head)
-        )
         _commit(change)
 
-    def staged_head(self, token: int) -> dict[str, str]:
-        """Return the summary of the head of a staging branch that an earlier run has left."""
+    def close_branch(self) -> None:
+        """Remove the staging branch."""
         table = java_table(self._spark, self._name)
-        snapshot = table.snapshot(f"headway_{token}")
-        return {} if snapshot is None else _summary(snapshot)
+        if self._branch in set(table.refs().keySet()):
+            _commit(table.manageSnapshots().removeBranch(self._branch))
+
+    def fence(self, token: int) -> None:
+        """Move `main` by a commit without rows, so that whatever others have staged cannot be published."""
+        append = java_table(self._spark, self._name).newFastAppend()
+        for key, value in {**self.newest(), "token": str(token)}.items():
+            if key != "snapshot":
+                append = append.set(f"{_PREFIX}{key}", value)
+        append.commit()
 
     def stage(self, rows: DataFrame, commit: Commit, *, replace: Interval | None) -> Staged:
         """Write rows to the staging branch, in place of those whose output time lies in `replace`.
 
         Raises:
-            FencedOffError: A commit with a greater token is on `main`.
+            FencedOffError: Another run has taken over, and removed the branch.
         """
-        self._reset(commit.token)
+        self._reset()
         if replace is not None:
             self._spark.sql(
                 f"DELETE FROM {quoted(self._spark, self._name)}.`branch_{self._branch}` "
@@ -125,7 +132,7 @@ class IcebergTable:
 
     def stage_upsert(self, rows: DataFrame, commit: Commit) -> Staged:
         """Write rows to the staging branch in place of those with the same keys."""
-        self._reset(commit.token)
+        self._reset()
         view = f"headway_batch_{commit.token}"
         rows.createOrReplaceTempView(view)
         on = " AND ".join(f"t.{_tick(k)} <=> s.{_tick(k)}" for k in self._keys)
@@ -142,15 +149,13 @@ class IcebergTable:
             for key in settings:
                 session.conf.unset(key)
             session.catalog.dropTempView(view)
-        staged = self._staged(commit)
-        if staged.commit.key != self.staged_head(commit.token).get("key"):
-            # A merge without rows makes no snapshot.
-            return self.stage_empty(commit)
-        return staged
+        branch = java_table(self._spark, self._name).snapshot(self._branch)
+        # A merge without rows makes no snapshot.
+        return self._staged(commit) if _summary(branch).get("key") == commit.key else self.amend(commit)
 
     def stage_empty(self, commit: Commit) -> Staged:
         """Put a commit without rows on the staging branch: positions and ownership alone."""
-        self._reset(commit.token)
+        self._reset()
         return self.amend(commit)
 
     def amend(self, commit: Commit) -> Staged:
@@ -166,22 +171,17 @@ class IcebergTable:
         """Move `main` to the head of the staging branch, and the tag with it.
 
         Raises:
-            FencedOffError: A commit with a greater token is on `main`.
             MainMovedError: Another writer has moved `main`; stage again.
         """
         table = java_table(self._spark, self._name)
         if table.currentSnapshot().snapshotId() == staged.handle:
             return staged.handle
-        change = table.manageSnapshots().fastForwardBranch("main", self._branch)
-        change = (
-            change.replaceTag(_TAG, staged.handle)
-            if _TAG in set(table.refs().keySet())
-            else change.createTag(_TAG, staged.handle)
-        )
+        has_tag = _TAG in set(table.refs().keySet())
         try:
-            change.commit()
-        except Py4JJavaError as exc:
-            self._fence(staged.commit.token)
+            change = table.manageSnapshots().fastForwardBranch("main", self._branch)
+            tagged = change.replaceTag if has_tag else change.createTag
+            tagged(_TAG, staged.handle).commit()
+        except (Py4JJavaError, PySparkException) as exc:
             raise MainMovedError(
                 f"{self._name} was changed by another writer while this one staged its rows",
                 hint="Run the same command again.",
@@ -229,24 +229,18 @@ class IcebergTable:
                 hint="Alter or drop the table, or mend the definition; nothing was published.",
             )
 
-    def _reset(self, token: int) -> None:
+    def _reset(self) -> None:
         """Bring the staging branch back to `main`, so that nothing of an aborted attempt stays."""
         table = java_table(self._spark, self._name)
-        head = table.currentSnapshot()
-        self._fence(token)
+        head = table.currentSnapshot().snapshotId()
         branch = table.snapshot(self._branch)
         if branch is None:
-            raise FencedOffError(f"another run has taken over {self._name}", hint="It owns the pipeline now.")
-        if branch.snapshotId() != head.snapshotId():
-            _commit(table.manageSnapshots().replaceBranch(self._branch, head.snapshotId()))
-
-    def _fence(self, token: int) -> None:
-        newest = int(self.newest().get("token", 0))
-        if newest > token:
             raise FencedOffError(
-                f"another run (token {newest}) has committed to {self._name}; this one (token {token}) must not",
-                hint="Nothing was published by this run. `headway status` shows who runs.",
+                f"another run has taken over {self._name}",
+                hint="Nothing more is published by this run. `headway status` shows who runs.",
             )
+        if branch.snapshotId() != head:
+            _commit(table.manageSnapshots().replaceBranch(self._branch, head))
 
     def _staged(self, commit: Commit) -> Staged:
         snapshot = java_table(self._spark, self._name).snapshot(self._branch)
@@ -260,8 +254,8 @@ def java_table(spark: SparkSession, name: str) -> Any:
     assert jvm is not None
     try:
         return jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(spark._jsparkSession, name)
-    except Py4JJavaError as exc:
-        what = str(exc.java_exception.getMessage()).splitlines()[0]
+    except (Py4JJavaError, PySparkException) as exc:
+        what = str(exc).strip().splitlines()[0]
         raise UnavailableError(f"the table {name} cannot be loaded: {what}") from exc
 
 
@@ -311,6 +305,6 @@ def _entries(commit: Commit) -> dict[str, str]:
 def _commit(change: Any) -> None:
     try:
         change.commit()
-    except Py4JJavaError as exc:
-        what = str(exc.java_exception.getMessage()).splitlines()[0]
+    except (Py4JJavaError, PySparkException) as exc:
+        what = str(exc).strip().splitlines()[0]
         raise MainMovedError(f"an Iceberg commit lost a race: {what}", hint="Run the same command again.") from exc

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from headway.errors import UnavailableError
 
-__all__ = ["Process", "free_port"]
+__all__ = ["Process", "free_port", "start_time"]
 
 _PATIENCE = 60.0
 
@@ -39,7 +39,7 @@ class Process:
                 env={**os.environ, **environment},
                 start_new_session=True,
             )
-        return cls(child.pid, _start_time(child.pid) or "")
+        return cls(child.pid, start_time(child.pid) or "")
 
     @classmethod
     def load(cls, file: Path) -> Process | None:
@@ -57,7 +57,7 @@ class Process:
     @property
     def is_running(self) -> bool:
         """Whether the very process that was started still runs."""
-        return bool(self.started) and _start_time(self.pid) == self.started
+        return bool(self.started) and start_time(self.pid) == self.started
 
     def wait_until(self, is_ready: Callable[[], bool], *, name: str, log: Path) -> None:
         """Wait until the server answers.
@@ -91,8 +91,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _start_time(pid: int) -> str | None:
-    """Return when a process started, as the kernel words it; None where it is gone or a zombie."""
+def start_time(pid: int) -> str | None:
+    """Return when a process started, as the kernel words it; None where it is gone or a zombie.
+
+    Together with the process id it is unique: ids are given out again.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,0 +1,205 @@
+"""The commands, their options and their help."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headway.cli.context import Context
+from headway.errors import Error
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="headway",
+    help="Define a transformation once; run it as daily batch, hourly batch or stream. The rows do not depend on the mode.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+Pipeline = Annotated[str, typer.Argument(help="Name of a pipeline; `headway list` shows them.")]
+ModeName = Annotated[str, typer.Option("--mode", "-m", help="Name of a mode; `headway list` shows them.")]
+Start = Annotated[str | None, typer.Option(help="First instant, ISO 8601; without an offset in the zone of conf/.")]
+End = Annotated[str | None, typer.Option(help="First instant that no longer belongs to it.")]
+
+
+@app.callback()
+def _options(
+    ctx: typer.Context,
+    project: Annotated[Path, typer.Option(help="Folder of the project.")] = Path(),
+    env: Annotated[str, typer.Option(help="Which layer of conf/ to use.", envvar="HEADWAY_ENV")] = "local",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show stack traces.")] = False,
+) -> None:
+    ctx.obj = Context(project, env, json, verbose)
+
+
+@app.command()
+def init(ctx: typer.Context, folder: Annotated[Path, typer.Argument(help="A new or empty folder.")]) -> None:
+    """Make a new project that runs.  Example: headway init shop"""
+    from headway.cli import projects
+
+    projects.init(ctx.obj, folder)
+
+
+@app.command()
+def doctor(ctx: typer.Context) -> None:
+    """Check Java, jars, broker, catalog, disk and clock; each failure with its mend.  Example: headway doctor"""
+    from headway.cli import projects
+
+    raise typer.Exit(projects.doctor(ctx.obj))
+
+
+@app.command()
+def up(ctx: typer.Context) -> None:
+    """Start the embedded Kafka broker and catalog on loopback.  Example: headway up"""
+    from headway.cli import projects
+
+    projects.up(ctx.obj)
+
+
+@app.command()
+def down(ctx: typer.Context) -> None:
+    """Stop what `up` has started; the data stay.  Example: headway down"""
+    from headway.cli import projects
+
+    projects.down(ctx.obj)
+
+
+@app.command("list")
+def list_(ctx: typer.Context) -> None:
+    """Show the pipelines and the modes of the project.  Example: headway list"""
+    from headway.cli import projects
+
+    projects.list_(ctx.obj)
+
+
+@app.command()
+def check(
+    ctx: typer.Context, pipeline: Annotated[str | None, typer.Argument(help="One pipeline; all without it.")] = None
+) -> None:
+    """Say what is wrong and which modes are open, without reading data.  Example: headway check punctuality"""
+    from headway.cli import looks
+
+    raise typer.Exit(looks.check(ctx.obj, pipeline))
+
+
+@app.command()
+def plan(
+    ctx: typer.Context, pipeline: Pipeline, mode: ModeName, start: Start = None, end: End = None
+) -> None:
+    """Show what a run would read and replace.  Example: headway plan punctuality --mode hourly"""
+    from headway.cli import looks
+
+    looks.plan(ctx.obj, pipeline, mode, start, end)
+
+
+@app.command()
+def status(
+    ctx: typer.Context, pipeline: Annotated[str | None, typer.Argument(help="One pipeline; all without it.")] = None
+) -> None:
+    """Show who runs, who owns which range, frontier and lag.  Example: headway status"""
+    from headway.cli import looks
+
+    looks.status(ctx.obj, pipeline)
+
+
+@app.command()
+def run(
+    ctx: typer.Context,
+    pipeline: Pipeline,
+    mode: ModeName,
+    start: Start = None,
+    end: End = None,
+    until_caught_up: Annotated[
+        bool, typer.Option("--until-caught-up", help="A stream stops once it has read what is there now.")
+    ] = False,
+    complete: Annotated[
+        bool, typer.Option("--complete", help="The log has ended: nothing more will arrive, so everything is closed.")
+    ] = False,
+) -> None:
+    """Publish every closed interval that is not published yet, or run a stream until it is stopped.
+
+    Example: headway run punctuality --mode hourly
+    """
+    from headway.cli import runs
+
+    runs.run(ctx.obj, pipeline, mode, start, end, until_caught_up=until_caught_up, complete=complete)
+
+
+@app.command()
+def backfill(
+    ctx: typer.Context,
+    pipeline: Pipeline,
+    start: Annotated[str, typer.Option(help="First instant, ISO 8601.")],
+    end: Annotated[str, typer.Option(help="First instant that no longer belongs to it.")],
+    mode: ModeName = "daily",
+    complete: Annotated[bool, typer.Option("--complete", help="The log has ended, so everything is closed.")] = False,
+) -> None:
+    """Publish a range of intervals again, in spans; call it again to go on where it stopped.
+
+    Example: headway backfill punctuality --start 2013-01-01 --end 2014-01-01
+    """
+    from headway.cli import runs
+
+    runs.backfill(ctx.obj, pipeline, mode, start, end, complete=complete)
+
+
+@app.command()
+def verify(
+    ctx: typer.Context,
+    pipeline: Pipeline,
+    start: Annotated[str, typer.Option(help="First instant, ISO 8601.")],
+    end: Annotated[str, typer.Option(help="First instant that no longer belongs to it.")],
+) -> None:
+    """Run the same log through every open mode and compare row by row; leaves nothing behind.
+
+    Example: headway verify punctuality --start 2013-02-01 --end 2013-02-03
+    """
+    from headway.cli import runs
+
+    raise typer.Exit(runs.verify(ctx.obj, pipeline, start, end))
+
+
+@app.command()
+def stop(ctx: typer.Context, pipeline: Pipeline) -> None:
+    """Ask a running pipeline to end between two batches, and wait until it has.  Example: headway stop punctuality"""
+    from headway.cli import looks
+
+    looks.stop(ctx.obj, pipeline)
+
+
+@app.command()
+def demo(
+    ctx: typer.Context,
+    days: Annotated[int, typer.Option(help="How many days of 2013 to replay, from 1 February.", min=2, max=300)] = 3,
+) -> None:
+    """Replay real flights, run each pipeline in each mode, and compare the rows.  Example: headway demo"""
+    from headway.cli import demo as story
+
+    raise typer.Exit(story.demo(ctx.obj, days))
+
+
+def main() -> None:
+    """Run a command; an error of headway's own ends with its exit status and no stack trace."""
+    verbose = "-v" in sys.argv or "--verbose" in sys.argv
+    try:
+        app()
+    except Error as exc:
+        if verbose:
+            raise
+        print(f"headway: {exc}", file=sys.stderr)
+        sys.exit(exc.exit_status)
+    except KeyboardInterrupt:
+        print("headway: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except Exception as exc:
+        if verbose:
+            raise
+        first = str(exc).strip().splitlines()[0] if str(exc).strip() else ""
+        print(f"headway: {type(exc).__name__}: {first}\nHint: -v before the command shows the stack trace.", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,157 @@
+"""Commands that look, and `stop`: check, plan, status, stop."""
+
+from __future__ import annotations
+
+import time
+
+from headway import instant
+from headway.cli.context import Context
+from headway.cli.sessions import connected, spark_for
+from headway.errors import CallError, DefinitionError, TransientError
+from headway.plan.analysis import Analysis, analyse
+from headway.run import bounded
+from headway.run.books import Books
+from headway.run.job import looking
+from headway.run.lease import Holder, ask_to_stop, holders
+
+__all__ = ["check", "plan", "status", "stop"]
+
+_PATIENCE = 120.0
+
+
+def check(context: Context, name: str | None) -> int:
+    """Analyse definitions; the exit status is 2 where one breaks the law."""
+    project = context.project
+    chosen = [project.pipeline(name)] if name else list(project.pipelines.values())
+    found: list[dict[str, object]] = []
+    rows, faults = [], []
+    with spark_for(context) as spark:
+        for pipeline in chosen:
+            try:
+                analysis = analyse(spark, pipeline)
+            except DefinitionError as exc:
+                faults.append(str(exc))
+                found.append({"pipeline": pipeline.name, "ok": False, "says": str(exc)})
+                continue
+            closed = {m.name: analysis.continuous_faults for m in project.modes.values() if not m.is_bounded and analysis.continuous_faults}
+            open_ = [m for m in project.modes if m not in closed]
+            reach = analysis.reach
+            found.append(
+                {
+                    "pipeline": pipeline.name,
+                    "ok": True,
+                    "history": instant.spell(reach.history),
+                    "ahead": instant.spell(reach.ahead),
+                    "modes": open_,
+                    "closed": {k: list(v) for k, v in closed.items()},
+                    "notes": _notes(analysis),
+                }
+            )
+            rows.append((pipeline.name, instant.spell(reach.history), instant.spell(reach.ahead), ", ".join(open_), "; ".join([*[f"{k}: {'; '.join(v)}" for k, v in closed.items()], *_notes(analysis)])))
+    lines = context.table("", ("pipeline", "history", "ahead", "open modes", "notes"), rows) if rows else []
+    context.give({"pipelines": found}, [*lines, *faults])
+    return 2 if faults else 0
+
+
+def _notes(analysis: Analysis) -> list[str]:
+    if analysis.operators.python_functions:
+        return ["a Python function's body cannot be seen through: that it is pure is taken on trust"]
+    return []
+
+
+def plan(context: Context, name: str, mode_name: str, start: str | None, end: str | None) -> None:
+    """Show the intervals and the records that a bounded run would take."""
+    project = context.project
+    pipeline, mode = project.pipeline(name), project.mode(mode_name)
+    wanted = context.span(start, end)
+    with connected(context, pipeline) as logs, spark_for(context) as spark:
+        job = looking(spark, pipeline, logs)
+        ownership = job.target.ownership()
+        ends = {n: log.ends() for n, log in logs.items()}
+        new = {n: e.offsets.minus(ownership.position.get(n, logs[n].begins())) for n, e in ends.items()}
+        data: dict[str, object] = {"pipeline": name, "mode": mode.name, "new_records": new}
+        lines = [f"{name}, {mode.name}: " + ", ".join(f"{count} new records in {n}" for n, count in new.items())]
+        if mode.is_bounded:
+            request = bounded.Request(
+                mode=mode, grid=mode.grid(project.config.zone), ends=ends, wanted=wanted, records_per_job=project.config.records_per_job
+            )
+            through = bounded.horizon(job, request)
+            spans = bounded.plan(job, request)
+            data |= {
+                "closed_through": instant.iso(through),
+                "jobs": [{"start": instant.iso(s.start), "end": instant.iso(s.end), "intervals": n, "records": r, "replaces": bool(ownership.revision(s))} for s, n, r in spans],
+                "corrections": [i.to_json() for i in ownership.pending],
+            }
+            lines += [f"everything before {instant.iso(through)} is closed"]
+            lines += context.table("", ("from", "to", "intervals", "records to read", "replaces"), [(instant.iso(s.start), instant.iso(s.end), n, r, "yes" if ownership.revision(s) else "no") for s, n, r in spans]) if spans else ["no interval is due"]
+            lines += [f"correction waits: {i}" for i in ownership.pending]
+    context.give(data, lines)
+
+
+def status(context: Context, name: str | None) -> None:
+    """Show what the sinks' own commits say, and who holds a lease."""
+    project = context.project
+    chosen = [project.pipeline(name)] if name else list(project.pipelines.values())
+    found: list[dict[str, object]] = []
+    rows = []
+    with spark_for(context) as spark:
+        for pipeline in chosen:
+            if not spark.catalog.tableExists(pipeline.sink.table):
+                found.append({"pipeline": pipeline.name, "published": False})
+                rows.append((pipeline.name, "never run", "", "", "", ""))
+                continue
+            with connected(context, pipeline) as logs:
+                job = looking(spark, pipeline, logs)
+                ownership = job.target.ownership()
+                ends = {n: log.ends() for n, log in logs.items()}
+                lag = {n: e.offsets.minus(ownership.position.get(n, logs[n].begins())) for n, e in ends.items()}
+                request = bounded.Request(mode=next(m for m in project.modes.values() if m.is_bounded), grid=next(m for m in project.modes.values() if m.is_bounded).grid(project.config.zone), ends=ends)
+                frontier = bounded.horizon(job, request)
+            held = holders(spark, Books(spark, pipeline.name, pipeline.sink.table).name("corrections"), _beats(context, pipeline.name), project.config.lease_seconds)
+            closed = ownership.closed_through
+            found.append(
+                {
+                    "pipeline": pipeline.name,
+                    "published": True,
+                    "closed_through": None if closed is None else instant.iso(closed),
+                    "frontier": instant.iso(frontier),
+                    "lag_records": lag,
+                    "ranges": [{"start": instant.iso(s.interval.start), "end": instant.iso(s.interval.end), "mode": s.mode, "lineage": s.lineage, "revision": s.revision} for s in ownership.segments],
+                    "stream": ownership.stream,
+                    "corrections": [i.to_json() for i in ownership.pending],
+                    "holders": [str(h) for h in held],
+                }
+            )
+            owners = ", ".join(dict.fromkeys(s.mode for s in ownership.segments))
+            rows.append((pipeline.name, instant.iso(closed) if closed else "nothing", instant.iso(frontier), owners, sum(lag.values()), "; ".join(map(str, held)) or "nobody"))
+    context.give({"pipelines": found}, context.table("", ("pipeline", "closed through", "frontier", "published by", "lag", "runs"), rows))
+
+
+def stop(context: Context, name: str) -> None:
+    """Ask the holder of a pipeline's lease to end, and wait until it has."""
+    project = context.project
+    pipeline = project.pipeline(name)
+    with spark_for(context) as spark:
+        table = Books(spark, pipeline.name, pipeline.sink.table).name("corrections")
+        if not spark.catalog.tableExists(table):
+            raise CallError(f"pipeline {name!r} has never run")
+
+        def held() -> list[Holder]:
+            return holders(spark, table, _beats(context, name), project.config.lease_seconds)
+
+        running = held()
+        for holder in running:
+            context.say(f"asking the {holder} to end")
+            ask_to_stop(spark, _beats(context, name), holder)
+        deadline = time.monotonic() + _PATIENCE
+        while held():
+            if time.monotonic() > deadline:
+                raise TransientError(f"the run has not ended within {_PATIENCE:.0f} s", hint="A bounded run ends after its job; wait, or end its process.")
+            time.sleep(0.5)
+    context.give({"stopped": [str(h) for h in running]}, [f"ended: {h}" for h in running] or ["nothing was running"])
+
+
+def _beats(context: Context, pipeline: str) -> str:
+    return f"{context.project.state}/leases/{pipeline}"
+
+

@@ -1,0 +1,80 @@
+"""A Spark session for one command, its logs opened and closed."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headway.cli.context import Context
+from headway.pipeline import Pipeline
+from headway.run import engine
+from headway.run.job import connect
+from headway.source import Log
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+__all__ = ["Meter", "connected", "spark_for"]
+
+
+@dataclass(slots=True)
+class Meter:
+    """Seconds by the clock and by the processors, of this process and its JVM."""
+
+    spark: SparkSession | None = None
+    _began: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds by the clock since the meter was made."""
+        return round(time.monotonic() - self._began, 3)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor seconds of this process, of its ended children, and of the driver's JVM."""
+        own = resource.getrusage(resource.RUSAGE_SELF)
+        total = own.ru_utime + own.ru_stime
+        if self.spark is not None:
+            total += jvm_cpu_seconds(self.spark)
+        return round(total, 3)
+
+
+def jvm_cpu_seconds(spark: SparkSession) -> float:
+    """Return the processor seconds that the driver's JVM has used; 0 where the system does not tell."""
+    jvm = spark._jvm
+    assert jvm is not None
+    stat = Path(f"/proc/{jvm.java.lang.ProcessHandle.current().pid()}/stat")
+    if not stat.exists():
+        return 0.0
+    fields = stat.read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def spark_for(context: Context, *, short: bool = True) -> Iterator[SparkSession]:
+    """Start Spark for a command, and stop it at the end."""
+    spark = engine.start(context.project, short=short)
+    try:
+        yield spark
+    finally:
+        spark.stop()
+
+
+@contextmanager
+def connected(context: Context, pipeline: Pipeline) -> Iterator[Mapping[str, Log]]:
+    """Open a pipeline's logs for a command, and close them at the end."""
+    logs = connect(context.project, pipeline)
+    try:
+        yield logs
+    finally:
+        for log in logs.values():
+            log.close()

@@ -1,0 +1,58 @@
+"""Small files on any Hadoop file system: checkpoints, signs of life, requests to stop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+__all__ = ["Files"]
+
+
+class Files:
+    """Reads and writes small text files by path or URI, through the JVM's file systems."""
+
+    def __init__(self, spark: SparkSession) -> None:
+        self._spark = spark
+
+    def exists(self, path: str) -> bool:
+        """Tell whether a file or folder is there."""
+        system, at = self._at(path)
+        return bool(system.exists(at))
+
+    def read(self, path: str) -> str | None:
+        """Return a file's text, None where there is no file."""
+        system, at = self._at(path)
+        if not system.exists(at):
+            return None
+        stream = system.open(at)
+        try:
+            return str(self._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+        finally:
+            stream.close()
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file, in place of the one that is there."""
+        system, at = self._at(path)
+        stream = system.create(at, True)
+        try:
+            stream.write(bytearray(text.encode()))
+        finally:
+            stream.close()
+
+    def delete(self, path: str) -> None:
+        """Remove a file or a folder with what it holds; nothing happens where there is none."""
+        system, at = self._at(path)
+        system.delete(at, True)
+
+    @property
+    def _jvm(self) -> Any:
+        jvm = self._spark._jvm
+        assert jvm is not None
+        return jvm
+
+    def _at(self, path: str) -> tuple[Any, Any]:
+        at = self._jvm.org.apache.hadoop.fs.Path(path)
+        context: Any = self._spark._jsc
+        return at.getFileSystem(context.hadoopConfiguration()), at

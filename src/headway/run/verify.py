@@ -1,0 +1,173 @@
+"""The same log through every open mode, compared row by row. Leaves nothing behind."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headway import instant
+from headway.errors import CallError
+from headway.interval import Interval
+from headway.mode import Mode
+from headway.pipeline import Pipeline
+from headway.plan.analysis import Analysis, analyse
+from headway.run import agreement, bounded, continuous
+from headway.run.job import Job, Report, opened, scratch
+from headway.source import Ends, Log
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+__all__ = ["Verdict", "verify"]
+
+_BATCHES = 12
+"""About how many micro-batches the continuous run takes, so that their bounds are put to the test."""
+_PARTITIONS = (2, 3, 5, 7)
+"""Shuffle partitions, another number for each mode."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Verdict:
+    """What `verify --json` prints."""
+
+    pipeline: str
+    differences: int = 0
+    inexact: int = 0
+    modes: list[dict[str, object]] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    reason: str | None = None
+
+    @property
+    def agree(self) -> bool:
+        """Whether every mode gave the same rows."""
+        return self.differences == 0
+
+    def to_json(self) -> dict[str, object]:
+        """Write as `verify --json` prints it."""
+        given: dict[str, object] = {
+            "pipeline": self.pipeline,
+            "agree": self.agree,
+            "differences": self.differences,
+            "inexact": self.inexact,
+            "modes": self.modes,
+        }
+        if not self.agree:
+            given |= {"reason": self.reason, "rows": self.rows}
+        return given
+
+
+def verify(
+    spark: SparkSession,
+    pipeline: Pipeline,
+    logs: Mapping[str, Log],
+    modes: Mapping[str, Mode],
+    interval: Interval,
+    *,
+    zone: str,
+    say: Callable[[str], None] = lambda _: None,
+) -> Verdict:
+    """Compute a range of output time in each mode that is open, into tables of its own.
+
+    The log is taken up to the last record that the range can depend on, and declared to have
+    ended there. Bounded modes compute each interval in a job of its own.
+
+    Raises:
+        CallError: Fewer than two modes are open.
+    """
+    analysis = analyse(spark, pipeline)
+    is_open = {n: m for n, m in modes.items() if m.is_bounded or not analysis.continuous_faults}
+    if len(is_open) < 2:
+        raise CallError(f"only {', '.join(is_open)} is open to {pipeline.name!r}: there is nothing to compare")
+    ends = _ends(pipeline, analysis, logs, interval)
+    verdict = Verdict(pipeline=pipeline.name)
+    mark = uuid.uuid4().hex[:8]
+    work = Path(tempfile.mkdtemp(prefix="headway-verify-"))
+    partitions = spark.conf.get("spark.sql.shuffle.partitions")
+    used: list[Job] = []
+    results: dict[str, DataFrame] = {}
+    try:
+        for number, (name, mode) in enumerate(is_open.items()):
+            spark.conf.set("spark.sql.shuffle.partitions", str(_PARTITIONS[number % len(_PARTITIONS)]))
+            say(f"{pipeline.name}: {name}")
+            catalog = pipeline.sink.table.partition(".")[0]
+            trial = scratch(pipeline, f"{catalog}.headway_verify.{pipeline.name}_{name}_{mark}", f"{pipeline.name}_verify_{mark}_{name}")
+            with opened(spark, trial, logs, mode=mode, state=str(work), beats=str(work / "beats"), lease_seconds=3600) as job:
+                used.append(job)
+                report = _run(job, mode, ends, interval, zone)
+                results[name] = spark.table(trial.sink.table).filter(job.target.condition(interval))
+                verdict.modes.append({"name": name, "rows": results[name].count(), "batches": report.batches})
+        _compare(verdict, results)
+    finally:
+        spark.conf.set("spark.sql.shuffle.partitions", str(partitions))
+        for job in used:
+            job.target.drop()
+            job.books.drop()
+        shutil.rmtree(work, ignore_errors=True)
+    if not verdict.agree:
+        verdict.reason = _reason(pipeline, analysis, verdict)
+    return verdict
+
+
+def _run(job: Job, mode: Mode, ends: Mapping[str, Ends], interval: Interval, zone: str) -> Report:
+    if mode.is_bounded:
+        grid = mode.grid(zone)
+        whole = Interval(grid.floor(interval.start), grid.ceiling(interval.end))
+        request = bounded.Request(mode=mode, grid=grid, ends=ends, wanted=whole, complete=True, records_per_job=1)
+        report = bounded.run(job, request)
+        report.batches = len(report.intervals)
+        return report
+    total = sum(
+        ends[name].offsets.minus(log.offsets_at(job.analysis.reach.before(interval.start) - job.pipeline.sources[name].earliness_micros, ends[name].offsets))
+        for name, log in job.logs.items()
+    )
+    stream = continuous.Request(
+        mode=mode,
+        grid=Mode(name="corrections", every="1 hour").grid(zone),
+        until=ends,
+        complete=True,
+        begin=interval.start,
+        max_records_per_batch=max(1, total // _BATCHES // len(job.logs)),
+    )
+    return continuous.run(job, stream, threading.Event())
+
+
+def _ends(
+    pipeline: Pipeline, analysis: Analysis, logs: Mapping[str, Log], interval: Interval
+) -> dict[str, Ends]:
+    """Return where each log is cut: behind the last record that the range can depend on."""
+    ends = {}
+    for name, log in logs.items():
+        source = pipeline.sources[name]
+        last = interval.end + analysis.reach.ahead + source.too_late_micros + source.disorder_micros + 1
+        now = log.ends()
+        ends[name] = replace(now, offsets=log.offsets_at(instant.clamp(last), now.offsets))
+    return ends
+
+
+def _compare(verdict: Verdict, results: Mapping[str, DataFrame]) -> None:
+    names = list(results)
+    for name in names[1:]:
+        found = agreement.compare(results[names[0]], results[name], names[0], name)
+        verdict.differences += found.differences
+        verdict.inexact += found.inexact
+        verdict.rows += found.rows
+
+
+def _reason(pipeline: Pipeline, analysis: Analysis, verdict: Verdict) -> str:
+    counts = ", ".join(f"{m['name']} {m['rows']}" for m in verdict.modes)
+    reason = f"the modes disagree on {verdict.differences} rows (rows: {counts})."
+    if pipeline.history is not None or pipeline.ahead is not None:
+        reason += (
+            f" history={instant.spell(analysis.reach.history)} and ahead={instant.spell(analysis.reach.ahead)} are declared"
+            f" at {pipeline.where}, where the plan hides what {pipeline.output_time!r} depends on: rows depend on records"
+            " further away than that."
+        )
+    if analysis.operators.python_functions:
+        reason += " A Python function is part of the plan; headway cannot see whether it is pure."
+    return reason
