@@ -34,9 +34,7 @@ class Accounts:
 
     def plus(self, other: Accounts) -> Accounts:
         """Add two accounts."""
-        return Accounts(
-            **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
-        )
+        return Accounts(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
 
     def to_json(self) -> dict[str, int]:
         """Write as `run --json` prints it."""

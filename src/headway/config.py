@@ -156,9 +156,7 @@ def _resolve(value: Any, path: tuple[str, ...], lines: dict[tuple[str, ...], str
         name, default = found.group(1), found.group(2)
         given = os.environ.get(name, default)
         if given is None:
-            faults.append(
-                f"{lines.get(path, '.'.join(path))}: the environment variable {name} is not set"
-            )
+            faults.append(f"{lines.get(path, '.'.join(path))}: the environment variable {name} is not set")
             return ""
         return given
 

@@ -1,6 +1,6 @@
 """Every error that headway raises on purpose.
 
-    Error
+Error:
     ├── UsageError        the call, the configuration or a definition is wrong  (exit 2)
     │   ├── ConfigError
     │   ├── DefinitionError

@@ -55,10 +55,7 @@ def duration(text: str | timedelta) -> int:
     if isinstance(text, timedelta):
         return text // timedelta(microseconds=1)
     total, at = 0, 0
-    for part in iter(lambda: _PART.match(text, at), None):
-        unit = _UNITS.get(part.group(2).lower())
-        if unit is None:
-            break
+    while (part := _PART.match(text, at)) and (unit := _UNITS.get(part.group(2).lower())):
         total += int(part.group(1)) * unit
         at = part.end()
     if at == 0 or text[at:].strip():

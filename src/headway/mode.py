@@ -31,9 +31,7 @@ class Mode:
 
     def __post_init__(self) -> None:
         if (self.every is None) == (self.trigger is None):
-            raise ConfigError(
-                f"mode {self.name!r} needs either every= (bounded) or trigger= (continuous)"
-            )
+            raise ConfigError(f"mode {self.name!r} needs either every= (bounded) or trigger= (continuous)")
         if self.every is not None:
             Grid(instant.duration(self.every))
         if self.trigger is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 __all__ = ["Offsets"]
 
@@ -63,8 +63,6 @@ class Offsets(Mapping[int, int]):
         """Return the same offset for every partition."""
         return cls(dict.fromkeys(partitions, offset))
 
-    def _merge(self, other: Offsets, choose: type[min] | type[max]) -> Offsets:  # type: ignore[valid-type]
+    def _merge(self, other: Offsets, choose: Callable[[int, int], int]) -> Offsets:
         both = {**other, **self}
-        return Offsets(
-            {p: choose(self[p], other[p]) if p in self and p in other else both[p] for p in both}
-        )
+        return Offsets({p: choose(self[p], other[p]) if p in self and p in other else both[p] for p in both})

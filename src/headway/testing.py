@@ -153,7 +153,6 @@ class MemoryLog:
 
     def stream(self, spark: SparkSession, start: Offsets, limit: int | None) -> DataFrame:
         """See `headway.source.Log.stream`."""
-        spark.dataSource.register(_MemorySource)
         options = {
             "topic": self.topic,
             "folder": str(self._folder),
@@ -177,6 +176,7 @@ class Harness:
     """Runs pipelines on memory logs, into tables that nobody else uses."""
 
     def __init__(self, spark: SparkSession, *, catalog: str = "lake", zone: str = "UTC") -> None:
+        spark.dataSource.register(_MemorySource)
         self._spark = spark
         self._catalog = catalog
         self._zone = zone
@@ -331,5 +331,3 @@ def _row(topic: str, record: Mapping[str, Any]) -> tuple[Any, ...]:
         instant.to_datetime(record["timestamp"]),
         None,
     )
-
-

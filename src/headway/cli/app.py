@@ -23,7 +23,9 @@ app = typer.Typer(
 )
 Pipeline = Annotated[str, typer.Argument(help="Name of a pipeline; `headway list` shows them.")]
 ModeName = Annotated[str, typer.Option("--mode", "-m", help="Name of a mode; `headway list` shows them.")]
-Start = Annotated[str | None, typer.Option(help="First instant, ISO 8601; without an offset in the zone of conf/.")]
+Start = Annotated[
+    str | None, typer.Option(help="First instant, ISO 8601; without an offset in the zone of conf/.")
+]
 End = Annotated[str | None, typer.Option(help="First instant that no longer belongs to it.")]
 
 
@@ -80,7 +82,8 @@ def list_(ctx: typer.Context) -> None:
 
 @app.command()
 def check(
-    ctx: typer.Context, pipeline: Annotated[str | None, typer.Argument(help="One pipeline; all without it.")] = None
+    ctx: typer.Context,
+    pipeline: Annotated[str | None, typer.Argument(help="One pipeline; all without it.")] = None,
 ) -> None:
     """Say what is wrong and which modes are open, without reading data.  Example: headway check punctuality"""
     from headway.cli import looks
@@ -100,7 +103,8 @@ def plan(
 
 @app.command()
 def status(
-    ctx: typer.Context, pipeline: Annotated[str | None, typer.Argument(help="One pipeline; all without it.")] = None
+    ctx: typer.Context,
+    pipeline: Annotated[str | None, typer.Argument(help="One pipeline; all without it.")] = None,
 ) -> None:
     """Show who runs, who owns which range, frontier and lag.  Example: headway status"""
     from headway.cli import looks
@@ -119,7 +123,10 @@ def run(
         bool, typer.Option("--until-caught-up", help="A stream stops once it has read what is there now.")
     ] = False,
     complete: Annotated[
-        bool, typer.Option("--complete", help="The log has ended: nothing more will arrive, so everything is closed.")
+        bool,
+        typer.Option(
+            "--complete", help="The log has ended: nothing more will arrive, so everything is closed."
+        ),
     ] = False,
 ) -> None:
     """Publish every closed interval that is not published yet, or run a stream until it is stopped.
@@ -138,7 +145,9 @@ def backfill(
     start: Annotated[str, typer.Option(help="First instant, ISO 8601.")],
     end: Annotated[str, typer.Option(help="First instant that no longer belongs to it.")],
     mode: ModeName = "daily",
-    complete: Annotated[bool, typer.Option("--complete", help="The log has ended, so everything is closed.")] = False,
+    complete: Annotated[
+        bool, typer.Option("--complete", help="The log has ended, so everything is closed.")
+    ] = False,
 ) -> None:
     """Publish a range of intervals again, in spans; call it again to go on where it stopped.
 
@@ -176,7 +185,9 @@ def stop(ctx: typer.Context, pipeline: Pipeline) -> None:
 @app.command()
 def demo(
     ctx: typer.Context,
-    days: Annotated[int, typer.Option(help="How many days of 2013 to replay, from 1 February.", min=2, max=300)] = 3,
+    days: Annotated[
+        int, typer.Option(help="How many days of 2013 to replay, from 1 February.", min=2, max=300)
+    ] = 3,
 ) -> None:
     """Replay real flights, run each pipeline in each mode, and compare the rows.  Example: headway demo"""
     from headway.cli import demo as story
@@ -201,5 +212,8 @@ def main() -> None:
         if verbose:
             raise
         first = str(exc).strip().splitlines()[0] if str(exc).strip() else ""
-        print(f"headway: {type(exc).__name__}: {first}\nHint: -v before the command shows the stack trace.", file=sys.stderr)
+        print(
+            f"headway: {type(exc).__name__}: {first}\nHint: -v before the command shows the stack trace.",
+            file=sys.stderr,
+        )
         sys.exit(1)

@@ -54,12 +54,16 @@ class Context:
         from rich.console import Console
         from rich.table import Table
 
-        table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        table = Table(
+            title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold"
+        )
         for name in header:
             table.add_column(name, justify="left", overflow="fold")
         for row in rows:
             table.add_row(*[str(cell) for cell in row])
-        console = Console(width=max(100, Console().width), no_color=not sys.stdout.isatty(), force_terminal=False)
+        console = Console(
+            width=max(100, Console().width), no_color=not sys.stdout.isatty(), force_terminal=False
+        )
         with console.capture() as captured:
             console.print(table)
         return captured.get().rstrip().splitlines()

@@ -33,7 +33,11 @@ def check(context: Context, name: str | None) -> int:
                 faults.append(str(exc))
                 found.append({"pipeline": pipeline.name, "ok": False, "says": str(exc)})
                 continue
-            closed = {m.name: analysis.continuous_faults for m in project.modes.values() if not m.is_bounded and analysis.continuous_faults}
+            closed = {
+                m.name: analysis.continuous_faults
+                for m in project.modes.values()
+                if not m.is_bounded and analysis.continuous_faults
+            }
             open_ = [m for m in project.modes if m not in closed]
             reach = analysis.reach
             found.append(
@@ -47,7 +51,15 @@ def check(context: Context, name: str | None) -> int:
                     "notes": _notes(analysis),
                 }
             )
-            rows.append((pipeline.name, instant.spell(reach.history), instant.spell(reach.ahead), ", ".join(open_), "; ".join([*[f"{k}: {'; '.join(v)}" for k, v in closed.items()], *_notes(analysis)])))
+            rows.append(
+                (
+                    pipeline.name,
+                    instant.spell(reach.history),
+                    instant.spell(reach.ahead),
+                    ", ".join(open_),
+                    "; ".join([*[f"{k}: {'; '.join(v)}" for k, v in closed.items()], *_notes(analysis)]),
+                )
+            )
     lines = context.table("", ("pipeline", "history", "ahead", "open modes", "notes"), rows) if rows else []
     context.give({"pipelines": found}, [*lines, *faults])
     return 2 if faults else 0
@@ -70,20 +82,52 @@ def plan(context: Context, name: str, mode_name: str, start: str | None, end: st
         ends = {n: log.ends() for n, log in logs.items()}
         new = {n: e.offsets.minus(ownership.position.get(n, logs[n].begins())) for n, e in ends.items()}
         data: dict[str, object] = {"pipeline": name, "mode": mode.name, "new_records": new}
-        lines = [f"{name}, {mode.name}: " + ", ".join(f"{count} new records in {n}" for n, count in new.items())]
+        lines = [
+            f"{name}, {mode.name}: " + ", ".join(f"{count} new records in {n}" for n, count in new.items())
+        ]
         if mode.is_bounded:
             request = bounded.Request(
-                mode=mode, grid=mode.grid(project.config.zone), ends=ends, wanted=wanted, records_per_job=project.config.records_per_job
+                mode=mode,
+                grid=mode.grid(project.config.zone),
+                ends=ends,
+                wanted=wanted,
+                records_per_job=project.config.records_per_job,
             )
             through = bounded.horizon(job, request)
             spans = bounded.plan(job, request)
             data |= {
                 "closed_through": instant.iso(through),
-                "jobs": [{"start": instant.iso(s.start), "end": instant.iso(s.end), "intervals": n, "records": r, "replaces": bool(ownership.revision(s))} for s, n, r in spans],
+                "jobs": [
+                    {
+                        "start": instant.iso(s.start),
+                        "end": instant.iso(s.end),
+                        "intervals": n,
+                        "records": r,
+                        "replaces": bool(ownership.revision(s)),
+                    }
+                    for s, n, r in spans
+                ],
                 "corrections": [i.to_json() for i in ownership.pending],
             }
             lines += [f"everything before {instant.iso(through)} is closed"]
-            lines += context.table("", ("from", "to", "intervals", "records to read", "replaces"), [(instant.iso(s.start), instant.iso(s.end), n, r, "yes" if ownership.revision(s) else "no") for s, n, r in spans]) if spans else ["no interval is due"]
+            lines += (
+                context.table(
+                    "",
+                    ("from", "to", "intervals", "records to read", "replaces"),
+                    [
+                        (
+                            instant.iso(s.start),
+                            instant.iso(s.end),
+                            n,
+                            r,
+                            "yes" if ownership.revision(s) else "no",
+                        )
+                        for s, n, r in spans
+                    ],
+                )
+                if spans
+                else ["no interval is due"]
+            )
             lines += [f"correction waits: {i}" for i in ownership.pending]
     context.give(data, lines)
 
@@ -93,7 +137,7 @@ def status(context: Context, name: str | None) -> None:
     project = context.project
     chosen = [project.pipeline(name)] if name else list(project.pipelines.values())
     found: list[dict[str, object]] = []
-    rows = []
+    rows: list[tuple[object, ...]] = []
     with spark_for(context) as spark:
         for pipeline in chosen:
             if not spark.catalog.tableExists(pipeline.sink.table):
@@ -104,10 +148,21 @@ def status(context: Context, name: str | None) -> None:
                 job = looking(spark, pipeline, logs)
                 ownership = job.target.ownership()
                 ends = {n: log.ends() for n, log in logs.items()}
-                lag = {n: e.offsets.minus(ownership.position.get(n, logs[n].begins())) for n, e in ends.items()}
-                request = bounded.Request(mode=next(m for m in project.modes.values() if m.is_bounded), grid=next(m for m in project.modes.values() if m.is_bounded).grid(project.config.zone), ends=ends)
+                lag = {
+                    n: e.offsets.minus(ownership.position.get(n, logs[n].begins())) for n, e in ends.items()
+                }
+                request = bounded.Request(
+                    mode=next(m for m in project.modes.values() if m.is_bounded),
+                    grid=next(m for m in project.modes.values() if m.is_bounded).grid(project.config.zone),
+                    ends=ends,
+                )
                 frontier = bounded.horizon(job, request)
-            held = holders(spark, Books(spark, pipeline.name, pipeline.sink.table).name("corrections"), _beats(context, pipeline.name), project.config.lease_seconds)
+            held = holders(
+                spark,
+                Books(spark, pipeline.name, pipeline.sink.table).name("corrections"),
+                _beats(context, pipeline.name),
+                project.config.lease_seconds,
+            )
             closed = ownership.closed_through
             found.append(
                 {
@@ -116,15 +171,36 @@ def status(context: Context, name: str | None) -> None:
                     "closed_through": None if closed is None else instant.iso(closed),
                     "frontier": instant.iso(frontier),
                     "lag_records": lag,
-                    "ranges": [{"start": instant.iso(s.interval.start), "end": instant.iso(s.interval.end), "mode": s.mode, "lineage": s.lineage, "revision": s.revision} for s in ownership.segments],
+                    "ranges": [
+                        {
+                            "start": instant.iso(s.interval.start),
+                            "end": instant.iso(s.interval.end),
+                            "mode": s.mode,
+                            "lineage": s.lineage,
+                            "revision": s.revision,
+                        }
+                        for s in ownership.segments
+                    ],
                     "stream": ownership.stream,
                     "corrections": [i.to_json() for i in ownership.pending],
                     "holders": [str(h) for h in held],
                 }
             )
             owners = ", ".join(dict.fromkeys(s.mode for s in ownership.segments))
-            rows.append((pipeline.name, instant.iso(closed) if closed else "nothing", instant.iso(frontier), owners, sum(lag.values()), "; ".join(map(str, held)) or "nobody"))
-    context.give({"pipelines": found}, context.table("", ("pipeline", "closed through", "frontier", "published by", "lag", "runs"), rows))
+            rows.append(
+                (
+                    pipeline.name,
+                    instant.iso(closed) if closed else "nothing",
+                    instant.iso(frontier),
+                    owners,
+                    sum(lag.values()),
+                    "; ".join(map(str, held)) or "nobody",
+                )
+            )
+    context.give(
+        {"pipelines": found},
+        context.table("", ("pipeline", "closed through", "frontier", "published by", "lag", "runs"), rows),
+    )
 
 
 def stop(context: Context, name: str) -> None:
@@ -146,12 +222,15 @@ def stop(context: Context, name: str) -> None:
         deadline = time.monotonic() + _PATIENCE
         while held():
             if time.monotonic() > deadline:
-                raise TransientError(f"the run has not ended within {_PATIENCE:.0f} s", hint="A bounded run ends after its job; wait, or end its process.")
+                raise TransientError(
+                    f"the run has not ended within {_PATIENCE:.0f} s",
+                    hint="A bounded run ends after its job; wait, or end its process.",
+                )
             time.sleep(0.5)
-    context.give({"stopped": [str(h) for h in running]}, [f"ended: {h}" for h in running] or ["nothing was running"])
+    context.give(
+        {"stopped": [str(h) for h in running]}, [f"ended: {h}" for h in running] or ["nothing was running"]
+    )
 
 
 def _beats(context: Context, pipeline: str) -> str:
     return f"{context.project.state}/leases/{pipeline}"
-
-

@@ -62,10 +62,18 @@ def list_(context: Context) -> None:
     """Show pipelines and modes."""
     project = context.project
     pipelines = [
-        (p.name, ", ".join(f"{k}={i.name if hasattr(i, 'name') else i.table}" for k, i in p.inputs.items()), p.emit, p.sink.table, p.where)
+        (
+            p.name,
+            ", ".join(f"{k}={i.name if hasattr(i, 'name') else i.table}" for k, i in p.inputs.items()),
+            p.emit,
+            p.sink.table,
+            p.where,
+        )
         for p in project.pipelines.values()
     ]
-    modes = [(m.name, m.every or f"stream, every {m.trigger}", m.schedule or "") for m in project.modes.values()]
+    modes = [
+        (m.name, m.every or f"stream, every {m.trigger}", m.schedule or "") for m in project.modes.values()
+    ]
     data: dict[str, object] = {
         "pipelines": [{"name": n, "emit": e, "table": t, "where": w} for n, _, e, t, w in pipelines],
         "modes": [{"name": n, "every": e} for n, e, _ in modes],
@@ -115,7 +123,8 @@ def _broker(context: Context) -> str:
             probe.settimeout(3)
             if probe.connect_ex((host, int(port))):
                 raise UnavailableError(
-                    f"nothing listens at {server}", hint="Start the broker, or mend kafka.bootstrap_servers in conf/."
+                    f"nothing listens at {server}",
+                    hint="Start the broker, or mend kafka.bootstrap_servers in conf/.",
                 )
     return servers
 
@@ -123,5 +132,7 @@ def _broker(context: Context) -> str:
 def _disk(context: Context) -> str:
     free = shutil.disk_usage(context.root).free
     if free < _LEAST_DISK:
-        raise UnavailableError(f"{free / 1024**3:.1f} GiB free", hint="Spark's shuffles and checkpoints need 2 GiB.")
+        raise UnavailableError(
+            f"{free / 1024**3:.1f} GiB free", hint="Spark's shuffles and checkpoints need 2 GiB."
+        )
     return f"{free / 1024**3:.0f} GiB free"

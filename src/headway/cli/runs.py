@@ -23,7 +23,14 @@ _CORRECTIONS = Mode(name="corrections", every="1 hour")
 
 
 def run(
-    context: Context, name: str, mode_name: str, start: str | None, end: str | None, *, until_caught_up: bool, complete: bool
+    context: Context,
+    name: str,
+    mode_name: str,
+    start: str | None,
+    end: str | None,
+    *,
+    until_caught_up: bool,
+    complete: bool,
 ) -> None:
     """Run one pipeline in one mode."""
     pipeline, mode = context.project.pipeline(name), context.project.mode(mode_name)
@@ -36,7 +43,10 @@ def run(
     if mode.is_bounded and until_caught_up:
         raise CallError(f"--until-caught-up is for streams; mode {mode.name!r} ends by itself")
     if not mode.is_bounded and complete and not until_caught_up:
-        raise CallError("--complete needs --until-caught-up in a stream", hint="A log that has ended leaves nothing to wait for.")
+        raise CallError(
+            "--complete needs --until-caught-up in a stream",
+            hint="A log that has ended leaves nothing to wait for.",
+        )
     _go(context, pipeline, mode, wanted, EVERYTHING, until_caught_up=until_caught_up, complete=complete)
 
 
@@ -44,7 +54,10 @@ def backfill(context: Context, name: str, mode_name: str, start: str, end: str, 
     """Publish a range of intervals again."""
     pipeline, mode = context.project.pipeline(name), context.project.mode(mode_name)
     if not mode.is_bounded:
-        raise CallError(f"mode {mode.name!r} is a stream; a backfill takes whole intervals", hint="Use --mode daily or hourly.")
+        raise CallError(
+            f"mode {mode.name!r} is a stream; a backfill takes whole intervals",
+            hint="Use --mode daily or hourly.",
+        )
     wanted = context.span(start, end)
     assert wanted is not None
     _go(context, pipeline, mode, wanted, wanted, until_caught_up=False, complete=complete)
@@ -63,7 +76,10 @@ def verify(context: Context, name: str, start: str, end: str) -> int:
     rows = [(m["name"], m["rows"], m["batches"]) for m in verdict.modes]
     lines = context.table("", ("mode", "rows", "batches"), rows)
     if verdict.agree:
-        lines.append(f"{pipeline.name}: the modes agree row by row" + (f", {verdict.inexact} within 1e-9" if verdict.inexact else ""))
+        lines.append(
+            f"{pipeline.name}: the modes agree row by row"
+            + (f", {verdict.inexact} within 1e-9" if verdict.inexact else "")
+        )
     else:
         lines += [f"{pipeline.name}: {verdict.reason}", *[f"  {row}" for row in verdict.rows]]
     context.give(verdict.to_json(), lines)
@@ -110,7 +126,9 @@ def _go(
                 )
                 report = bounded.run(job, request)
             else:
-                context.say(f"{pipeline.name}: streaming; stop it with `headway stop {pipeline.name}` or SIGTERM")
+                context.say(
+                    f"{pipeline.name}: streaming; stop it with `headway stop {pipeline.name}` or SIGTERM"
+                )
                 stream = continuous.Request(
                     mode=mode,
                     grid=_CORRECTIONS.grid(project.config.zone),

@@ -11,11 +11,14 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from headway.embedded import jars, java
 
 __all__ = ["class_path", "file", "make_in_background", "options"]
+
+_STALE = 600.0
 
 
 def class_path() -> str:
@@ -47,11 +50,13 @@ def make_in_background() -> bool:
         return False
     archive.parent.mkdir(parents=True, exist_ok=True)
     marker = archive.with_suffix(".making")
+    if marker.exists() and time.time() - marker.stat().st_mtime > _STALE:
+        marker.unlink(missing_ok=True)  # whoever made it was killed
     try:
         marker.touch(exist_ok=False)
     except FileExistsError:
         return False
-    with open(os.devnull, "r+b") as null:
+    with Path(os.devnull).open("r+b") as null:
         subprocess.Popen(
             [sys.executable, "-m", "headway.embedded.archive_training", str(archive)],
             stdin=null,

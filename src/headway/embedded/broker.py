@@ -9,8 +9,8 @@ import uuid
 from pathlib import Path
 
 from headway.embedded import jars, java
-from headway.process import Process, free_port
 from headway.errors import UnavailableError
+from headway.process import Process, free_port
 
 __all__ = ["Broker"]
 

@@ -98,7 +98,12 @@ def analyse(spark: SparkSession, pipeline: Pipeline) -> Analysis:
         _refuse(pipeline, faults)
     kind = result.schema[pipeline.output_time].dataType.simpleString()
     if kind not in ("timestamp", "struct<start:timestamp,end:timestamp>"):
-        _refuse(pipeline, [f"{pipeline.where}: output_time={pipeline.output_time!r} is {kind}, not a timestamp or a window"])
+        _refuse(
+            pipeline,
+            [
+                f"{pipeline.where}: output_time={pipeline.output_time!r} is {kind}, not a timestamp or a window"
+            ],
+        )
     return Analysis(
         schema=result.schema,
         reach=_declared(pipeline, reaches.get(pipeline.output_time)),
@@ -121,8 +126,10 @@ def _declared(pipeline: Pipeline, derived: Reach | None) -> Reach:
             _refuse(
                 pipeline,
                 [
-                    f"{pipeline.where}: where {pipeline.output_time!r} comes from cannot be traced to an event time\n"
-                    "    Hint: Declare history= and ahead=: how far before and after its output time a row depends on records."
+                    (
+                        f"{pipeline.where}: where {pipeline.output_time!r} comes from cannot be traced to an event time\n"
+                        "    Hint: Declare history= and ahead=: how far before and after its output time a row depends on records."
+                    )
                 ],
             )
         return Reach(pipeline.history or 0, pipeline.ahead or 0)
@@ -138,10 +145,7 @@ def _empty(spark: SparkSession, pipeline: Pipeline, name: str) -> DataFrame:
 
     given = pipeline.inputs[name]
     try:
-        if isinstance(given, Lookup):
-            columns = spark.table(given.table).schema
-        else:
-            columns = _frame_schema(given)
+        columns = spark.table(given.table).schema if isinstance(given, Lookup) else _frame_schema(given)
     except Error:
         raise
     except Exception as exc:
@@ -171,6 +175,7 @@ def value_schema(source: Source) -> StructType:
 
     try:
         schema = StructType.fromDDL(source.schema)
+        assert isinstance(schema, StructType)
     except Exception as exc:
         what = str(exc).strip().splitlines()[0]
         raise DefinitionError(f"source {source.name!r}: the schema is not Spark DDL: {what}") from exc
@@ -202,7 +207,8 @@ def _call(pipeline: Pipeline, frames: dict[str, DataFrame]) -> DataFrame:
         ) from exc
     if not isinstance(result, DataFrame):
         raise DefinitionError(
-            f"pipeline {pipeline.name!r} returns {type(result).__name__}, not a DataFrame", where=pipeline.where
+            f"pipeline {pipeline.name!r} returns {type(result).__name__}, not a DataFrame",
+            where=pipeline.where,
         )
     return result
 
@@ -215,19 +221,30 @@ def _continuous(
         return ["its output time is hidden from the plan, so nothing proves when a row is final"]
     if operators.is_stateful and pipeline.lookups:
         return [
-            "a lookup stands beside a window, a join or a removal of duplicates, whose state cannot take up a "
-            "new version of it; look up in a row-by-row pipeline of its own"
+            (
+                "a lookup stands beside a window, a join or a removal of duplicates, whose state cannot take up a "
+                "new version of it; look up in a row-by-row pipeline of its own"
+            )
         ]
     keys_cover = set(operators.group_columns) <= set(pipeline.sink.keys)
-    if pipeline.emit == "early" and operators.is_stateful and not (operators.is_bare_aggregate and keys_cover):
+    if (
+        pipeline.emit == "early"
+        and operators.is_stateful
+        and not (operators.is_bare_aggregate and keys_cover)
+    ):
         return [
-            "emit='early' in a stream takes one window aggregate with projections alone above it, and sink "
-            "keys that contain its grouping columns"
+            (
+                "emit='early' in a stream takes one window aggregate with projections alone above it, and sink "
+                "keys that contain its grouping columns"
+            )
         ]
     frames = {
         name: _streaming(spark, given) if isinstance(given, Source) else _empty(spark, pipeline, name)
         for name, given in pipeline.inputs.items()
     }
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
     try:
         plan = pipeline.function(**frames)._jdf.queryExecution().analyzed()
         jvm = spark._jvm
@@ -235,7 +252,7 @@ def _continuous(
         jvm.org.apache.spark.sql.catalyst.analysis.UnsupportedOperationChecker.checkForStreaming(
             plan, jvm.org.apache.spark.sql.streaming.OutputMode.Append()
         )
-    except Exception as exc:
+    except (PySparkException, Py4JError) as exc:
         said = str(getattr(exc, "java_exception", None) or exc).strip().splitlines()[0]
         return [f"Spark cannot run it as a stream: {said.rpartition('Exception: ')[2]}"]
     return []

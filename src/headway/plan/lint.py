@@ -13,9 +13,14 @@ _CLOCK = "reads the wall clock, so a rerun gives other rows"
 _RANDOM = "is random, so a rerun gives other rows"
 _PLACE = "depends on how Spark cut the data up"
 _FORBIDDEN = {
-    **dict.fromkeys(("current_timestamp", "now", "current_date", "curdate", "localtimestamp", "current_time"), _CLOCK),
+    **dict.fromkeys(
+        ("current_timestamp", "now", "current_date", "curdate", "localtimestamp", "current_time"), _CLOCK
+    ),
     **dict.fromkeys(("utcnow", "today", "time_ns", "perf_counter", "monotonic"), _CLOCK),
-    **dict.fromkeys(("rand", "randn", "random", "uuid", "uuid1", "uuid4", "shuffle", "randstr", "uniform", "randint"), _RANDOM),
+    **dict.fromkeys(
+        ("rand", "randn", "random", "uuid", "uuid1", "uuid4", "shuffle", "randstr", "uniform", "randint"),
+        _RANDOM,
+    ),
     **dict.fromkeys(("monotonically_increasing_id", "spark_partition_id", "input_file_name"), _PLACE),
     "withWatermark": "sets a watermark: the engine does that, from what has provably arrived",
     "getOrCreate": "opens a session: the function gets its frames as parameters",
@@ -54,17 +59,33 @@ def lint(file: Path, function: str) -> list[Fault]:
     for call in _calls(file, function):
         name, owner = _name(call.func)
         reason = _FORBIDDEN.get(name)
-        if reason is not None and not (name in ("open", "random", "now") and owner in ("F", "functions") and name == "open"):
-            faults.append(Fault(call.lineno, f"{name}() {reason}", _HINTS.get(reason, "Keep the function pure.")))
+        if reason is not None and not (
+            name in ("open", "random", "now") and owner in ("F", "functions") and name == "open"
+        ):
+            faults.append(
+                Fault(call.lineno, f"{name}() {reason}", _HINTS.get(reason, "Keep the function pure."))
+            )
         elif name in _ACTIONS and owner not in ("F", "functions", "fn", "sf"):
             faults.append(Fault(call.lineno, f".{name}() runs a job: {_ACTION}", _ACTION_HINT))
         elif name in ("read", "readStream", "sql", "table") and owner == "spark":
-            faults.append(Fault(call.lineno, f"spark.{name} reads outside the inputs", "Make it an input: a source or a Lookup."))
+            faults.append(
+                Fault(
+                    call.lineno,
+                    f"spark.{name} reads outside the inputs",
+                    "Make it an input: a source or a Lookup.",
+                )
+            )
     for attribute in _attributes(file, function):
         if attribute.attr in ("write", "writeStream"):
             faults.append(Fault(attribute.lineno, f".{attribute.attr} writes: {_ACTION}", _ACTION_HINT))
         if attribute.attr in ("sparkSession", "sparkContext", "rdd"):
-            faults.append(Fault(attribute.lineno, f".{attribute.attr} leaves the plan, which headway has to see", "Use DataFrame operations."))
+            faults.append(
+                Fault(
+                    attribute.lineno,
+                    f".{attribute.attr} leaves the plan, which headway has to see",
+                    "Use DataFrame operations.",
+                )
+            )
     return sorted(faults, key=lambda f: f.line)
 
 
@@ -102,5 +123,7 @@ def _name(called: ast.expr) -> tuple[str, str]:
         return called.id, ""
     if isinstance(called, ast.Attribute):
         owner = called.value
-        return called.attr, owner.id if isinstance(owner, ast.Name) else owner.attr if isinstance(owner, ast.Attribute) else ""
+        return called.attr, owner.id if isinstance(owner, ast.Name) else owner.attr if isinstance(
+            owner, ast.Attribute
+        ) else ""
     return "", ""

@@ -18,7 +18,15 @@ __all__ = ["MARKER", "Finding", "Operators", "Reach", "derive"]
 MARKER = "__headway_input_"
 """Prefix of the column that tells the leaves of a plan apart."""
 
-_PASS = {"SubqueryAlias", "Filter", "Generate", "ResolvedHint", "Repartition", "RepartitionByExpression", "View"}
+_PASS = {
+    "SubqueryAlias",
+    "Filter",
+    "Generate",
+    "ResolvedHint",
+    "Repartition",
+    "RepartitionByExpression",
+    "View",
+}
 _OUTER = {"LeftOuter$", "RightOuter$", "FullOuter$"}
 _SIDES = {"Inner$", "Cross$", "LeftSemi$", "LeftAnti$", *_OUTER}
 _OPAQUE_ROWS = {
@@ -131,7 +139,11 @@ class _Derivation:
         rule = getattr(self, f"_{node.kind.lower()}", None)
         if not below:
             return self._leaf(node)
-        if any(r.is_source for r in below) and self.operators.aggregates and node.kind in ("Filter", "Generate"):
+        if (
+            any(r.is_source for r in below)
+            and self.operators.aggregates
+            and node.kind in ("Filter", "Generate")
+        ):
             self.operators.above_aggregate.add(node.kind)
         if rule is not None:
             result: _Rows = rule(node, below)
@@ -197,8 +209,7 @@ class _Derivation:
         if expression.kind == "GetStructField" and expression.children[0].kind == "AttributeReference":
             return rows.times.get(expression.children[0].attribute_id)
         if expression.kind == "PreciseTimestampConversion" and _is_window_time(expression):
-            attribute = next(n for n in expression.walk() if n.kind == "AttributeReference")
-            return rows.times.get(attribute.attribute_id)
+            return rows.times.get(_attributes(expression)[0])
         return None
 
     def _expand(self, node: Node, below: list[_Rows]) -> _Rows:
@@ -225,7 +236,9 @@ class _Derivation:
             self.operators.above_aggregate.add("Aggregate")
         self.operators.aggregates += 1
         grouping = [parse_expression(item) for item in node.fields["groupingExpressions"]]
-        times = {g.attribute_id: r for g in grouping if "exprId" in g.fields and (r := self._reach_of(g, rows))}
+        times = {
+            g.attribute_id: r for g in grouping if "exprId" in g.fields and (r := self._reach_of(g, rows))
+        }
         for group in grouping:
             session = _session_of(group, rows.sessions)
             if session is not None:
@@ -246,7 +259,12 @@ class _Derivation:
         self.operators.group_columns = tuple(
             str(item.fields["name"])
             for item in map(parse_expression, node.fields["aggregateExpressions"])
-            if item.attribute_id in keys or (item.children and item.children[0].fields.get("exprId") and item.children[0].attribute_id in keys)
+            if item.attribute_id in keys
+            or (
+                item.children
+                and item.children[0].fields.get("exprId")
+                and item.children[0].attribute_id in keys
+            )
         )
         return selected
 
@@ -373,7 +391,11 @@ class _Derivation:
             "Sample": ("sample", "which rows are kept is random"),
         }
         call, reason = named.get(node.kind, (node.kind, "headway cannot derive what its rows depend on"))
-        self._find(call, f"the operator {node.kind}: {reason}", "Express it with windows, joins on a range of time, or sort_array.")
+        self._find(
+            call,
+            f"the operator {node.kind}: {reason}",
+            "Express it with windows, joins on a range of time, or sort_array.",
+        )
         return below[0]
 
     def _count_python(self, node: Node) -> None:
@@ -488,7 +510,10 @@ def _time_range(
         a, b = (_linear(child) for child in conjunct.children)
         if a is None or b is None:
             continue
-        for first, second, kind in ((a, b, conjunct.kind), (b, a, _FLIPPED.get(conjunct.kind, conjunct.kind))):
+        for first, second, kind in (
+            (a, b, conjunct.kind),
+            (b, a, _FLIPPED.get(conjunct.kind, conjunct.kind)),
+        ):
             if first[0] in left and second[0] in right:
                 # first.t + first.d  <kind>  second.t + second.d,  so  r - l  <kind'>  first.d - second.d
                 distance = first[1] - second[1]

@@ -58,12 +58,24 @@ def judge(raw: DataFrame, source: Source) -> DataFrame:
         F.col("timestamp").alias("arrival"), "topic", "partition", "offset", "key", "headers"
     ).alias("_log")
     opened = raw.select(
-        parsed.alias(_VALUE), F.col("value").isNull().alias("__empty"), F.col("timestamp").alias("__arrival"), F.col("value").alias(RAW), log
+        parsed.alias(_VALUE),
+        F.col("value").isNull().alias("__empty"),
+        F.col("timestamp").alias("__arrival"),
+        F.col("value").alias(RAW),
+        log,
     )
     e = _event_time(F.col(f"{_VALUE}.{source.event_time}"), values[source.event_time].dataType.simpleString())
-    columns = [F.col(f"{_VALUE}.`{f.name}`").alias(f.name) for f in values.fields if f.name != source.event_time]
+    columns = [
+        F.col(f"{_VALUE}.`{f.name}`").alias(f.name) for f in values.fields if f.name != source.event_time
+    ]
     named = opened.select(
-        e.alias(source.event_time), *columns, "_log", RAW, "__arrival", "__empty", F.col(f"{_VALUE}.{_CORRUPT}").alias(_CORRUPT)
+        e.alias(source.event_time),
+        *columns,
+        "_log",
+        RAW,
+        "__arrival",
+        "__empty",
+        F.col(f"{_VALUE}.{_CORRUPT}").alias(_CORRUPT),
     )
     order = [*values.names, "_log", RAW]
     return named.select(*order, _fate(source).alias(FATE))
@@ -75,9 +87,18 @@ def errors(raw: DataFrame, source: Source) -> DataFrame:
 
     judged = judge(raw, source)
     words = (
-        F.when(F.col(FATE) == Fate.DEAD, F.lit(f"not JSON of the schema, or no usable event time in {source.event_time!r}"))
-        .when(F.col(FATE).isin(Fate.LATE, Fate.CORRECTABLE), F.lit(f"late: arrived more than {source.lateness} after its event time"))
-        .when(F.col(FATE) == Fate.EARLY, F.lit(f"early: event time more than {source.earliness} ahead of its arrival"))
+        F.when(
+            F.col(FATE) == Fate.DEAD,
+            F.lit(f"not JSON of the schema, or no usable event time in {source.event_time!r}"),
+        )
+        .when(
+            F.col(FATE).isin(Fate.LATE, Fate.CORRECTABLE),
+            F.lit(f"late: arrived more than {source.lateness} after its event time"),
+        )
+        .when(
+            F.col(FATE) == Fate.EARLY,
+            F.lit(f"early: event time more than {source.earliness} ahead of its arrival"),
+        )
     )
     return judged.withColumn(ERROR, words)
 

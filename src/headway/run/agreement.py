@@ -44,7 +44,10 @@ def compare(left: DataFrame, right: DataFrame, left_name: str, right_name: str) 
 
     def ranked(frame: DataFrame, side: str) -> DataFrame:
         flat = frame.select(
-            *[F.sort_array(F.map_entries(c)).alias(c) if kinds[c] == "map" else F.col(f"`{c}`") for c in columns]
+            *[
+                F.sort_array(F.map_entries(c)).alias(c) if kinds[c] == "map" else F.col(f"`{c}`")
+                for c in columns
+            ]
         )
         order = [F.col(f"`{c}`") for c in doubles] or [F.lit(0)]
         number = F.row_number().over(Window.partitionBy(*[F.col(f"`{c}`") for c in exact]).orderBy(*order))
@@ -53,9 +56,15 @@ def compare(left: DataFrame, right: DataFrame, left_name: str, right_name: str) 
             F.struct(*[F.col(f"`{c}`") for c in doubles], F.lit(True).alias("__there")).alias(side),
         )
 
-    together = ranked(left, "a").join(ranked(right, "b").withColumnRenamed("key", "key_b"), F.col("key").eqNullSafe(F.col("key_b")), "full")
-    near = reduce(lambda x, y: x & y, [_near(F.col(f"a.`{c}`"), F.col(f"b.`{c}`")) for c in doubles], F.lit(True))
-    same = reduce(lambda x, y: x & y, [F.col(f"a.`{c}`").eqNullSafe(F.col(f"b.`{c}`")) for c in doubles], F.lit(True))
+    together = ranked(left, "a").join(
+        ranked(right, "b").withColumnRenamed("key", "key_b"), F.col("key").eqNullSafe(F.col("key_b")), "full"
+    )
+    near = reduce(
+        lambda x, y: x & y, [_near(F.col(f"a.`{c}`"), F.col(f"b.`{c}`")) for c in doubles], F.lit(True)
+    )
+    same = reduce(
+        lambda x, y: x & y, [F.col(f"a.`{c}`").eqNullSafe(F.col(f"b.`{c}`")) for c in doubles], F.lit(True)
+    )
     is_pair = F.col("a").isNotNull() & F.col("b").isNotNull()
     judged = together.select(
         F.coalesce("key", "key_b").alias("key"),
@@ -72,7 +81,11 @@ def compare(left: DataFrame, right: DataFrame, left_name: str, right_name: str) 
     assert counted is not None
     rows = []
     if counted["differences"]:
-        shown = judged.filter("only_in IS NOT NULL").select("only_in", "key.*", "values.*").drop("__number", "__there")
+        shown = (
+            judged.filter("only_in IS NOT NULL")
+            .select("only_in", "key.*", "values.*")
+            .drop("__number", "__there")
+        )
         rows = [row.asDict(recursive=True) for row in shown.limit(_SHOWN).collect()]
     return Agreement(counted["differences"], counted["inexact"], rows)
 

@@ -82,7 +82,9 @@ class Books:
             "_log.offset",
             "_log.arrival",
             F.timestamp_micros(e).alias("event_time"),
-            F.when(F.col(FATE) == int(Fate.ADMITTED), F.lit("straggler")).otherwise(names[F.col(FATE)]).alias("fate"),
+            F.when(F.col(FATE) == int(Fate.ADMITTED), F.lit("straggler"))
+            .otherwise(names[F.col(FATE)])
+            .alias("fate"),
             F.timestamp_micros(e - F.lit(ahead)).alias("touched_from"),
             F.timestamp_micros(e + F.lit(history)).alias("touched_to"),
         )

@@ -219,7 +219,11 @@ def _readings(
         seen = ownership.position.get(name)
         seen = seen if seen is not None else log.begins()
         if take_all or was_corrected:
-            end = request.ends[name].offsets if take_all else end.greatest(seen.least(request.ends[name].offsets))
+            end = (
+                request.ends[name].offsets
+                if take_all
+                else end.greatest(seen.least(request.ends[name].offsets))
+            )
         new_from = seen if request.wanted is None and not seen.covers(end) else None
         if new_from is not None:
             end = end.greatest(seen)
@@ -229,7 +233,13 @@ def _readings(
 
 
 def _publish(
-    job: Job, request: Request, pieces: Sequence[Interval], report: Report, *, take_all: bool, is_open: bool = False
+    job: Job,
+    request: Request,
+    pieces: Sequence[Interval],
+    report: Report,
+    *,
+    take_all: bool,
+    is_open: bool = False,
 ) -> None:
     """Compute one span and put it in place of whatever the sink holds there."""
     for attempt in range(_RACES):
@@ -314,7 +324,9 @@ def _look_again(
     return staged, quarantined
 
 
-def _account(report: Report, job: Job, scans: Mapping[str, Scan], quarantined: int, *, published: int) -> None:
+def _account(
+    report: Report, job: Job, scans: Mapping[str, Scan], quarantined: int, *, published: int
+) -> None:
     total = Accounts(published=published, quarantined=quarantined)
     for name, scan in scans.items():
         dropped = scan.accounts.late + scan.accounts.early if job.pipeline.sources[name].late == "drop" else 0
@@ -374,7 +386,9 @@ def _show_open(job: Job, request: Request, report: Report) -> None:
         return
     bounds = output_range(job, request.ends)
     if bounds is not None:
-        begin = ownership.closed_through if ownership.closed_through is not None else request.grid.floor(bounds[0])
+        begin = (
+            ownership.closed_through
+            if ownership.closed_through is not None
+            else request.grid.floor(bounds[0])
+        )
         _publish(job, request, [Interval(begin, instant.END)], report, take_all=True, is_open=True)
-
-

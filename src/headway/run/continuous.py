@@ -37,7 +37,7 @@ from headway.source import Ends, Source
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
-    from pyspark.sql.streaming import StreamingQuery
+    from pyspark.sql.streaming.query import StreamingQuery
 
 __all__ = ["Request", "run"]
 
@@ -76,7 +76,8 @@ def run(job: Job, request: Request, stop: threading.Event) -> Report:
     """
     if job.analysis.continuous_faults:
         raise DefinitionError(
-            f"pipeline {job.pipeline.name!r} cannot run continuously: " + "; ".join(job.analysis.continuous_faults),
+            f"pipeline {job.pipeline.name!r} cannot run continuously: "
+            + "; ".join(job.analysis.continuous_faults),
             where=job.pipeline.where,
         )
     ownership = job.target.ownership()
@@ -165,7 +166,6 @@ class _Stream:
     def _run_query(self) -> bool:
         """Run one query to its end; tells whether another one has to follow, with new lookups."""
         job = self.job
-        job.spark.dataSource.register(markers.MarkerSource)
         self.started.clear()
         self.is_stopping = False
         frames = {name: self._frame(name) for name in job.logs}
@@ -225,7 +225,9 @@ class _Stream:
             records = dict(frames)
             if len(self.epochs) > 1:
                 records = {
-                    name: frame.filter(admission.seen(job.pipeline.sources[name]).between(epoch.start, epoch.end - 1))
+                    name: frame.filter(
+                        admission.seen(job.pipeline.sources[name]).between(epoch.start, epoch.end - 1)
+                    )
                     for name, frame in frames.items()
                 }
             parts.append(job.pipeline.function(**records, **tables))
@@ -240,10 +242,10 @@ class _Stream:
         self.started.wait()
         while not self.gate.acquire(timeout=0.1):
             if self.is_stopping:
-                raise _StopRequested
+                raise _StopRequestedError
         try:
             if self.is_stopping:
-                raise _StopRequested
+                raise _StopRequestedError
             self._publish_batch(rows, batch_id)
         except Error as exc:
             self.failure = exc
@@ -257,10 +259,10 @@ class _Stream:
         entry = offset_log.read(job.spark, self.checkpoint, batch_id, job.logs)
         if self._versions_have_changed():
             self.is_stopping = True
-            raise _StopRequested
+            raise _StopRequestedError
         fingerprint = digest([job.inputs, {n: o.to_json() for n, o in entry.ends.items()}, entry.watermark])
         if batch_id <= self.last_batch:
-            self._skip(batch_id, fingerprint, entry)
+            self._skip(rows, batch_id, fingerprint, entry)
             return
         for attempt in range(_RACES):
             try:
@@ -271,30 +273,39 @@ class _Stream:
             else:
                 return
 
-    def _skip(self, batch_id: int, fingerprint: str, entry: offset_log.BatchEntry) -> None:
-        """Pass over a batch that the sink holds already: it was committed, and Spark was not told."""
+    def _skip(self, rows: DataFrame, batch_id: int, fingerprint: str, entry: offset_log.BatchEntry) -> None:
+        """Pass over a batch that the sink holds already: it was committed, and Spark was not told.
+
+        It is computed all the same, for the state that the next batch builds on.
+        """
         if batch_id == self.last_batch and fingerprint != self.last_fingerprint:
             raise TerminalError(
                 f"batch {batch_id} of lineage {self.lineage} is in {self.job.pipeline.sink.table} with other inputs",
                 where=self.checkpoint,
                 hint="The checkpoint is not the one that wrote the table. Restore it, or remove it to begin a new lineage.",
             )
+        rows.write.format("noop").mode("overwrite").save()
         for name, end in entry.ends.items():
             self.progress[name] = _Progress(read=end, arrivals=self.job.logs[name].latest_arrivals(end))
         self.watermark = entry.watermark
 
-    def _commit_batch(self, rows: DataFrame, batch_id: int, entry: offset_log.BatchEntry, fingerprint: str) -> None:
+    def _commit_batch(
+        self, rows: DataFrame, batch_id: int, entry: offset_log.BatchEntry, fingerprint: str
+    ) -> None:
         job, target = self.job, self.job.target
         ownership = target.ownership()
         published_through = max(self.begin, ownership.closed_through or instant.BEGINNING)
         closed = max(published_through, entry.watermark - job.analysis.reach.ahead)
         after = ownership.with_position(entry.ends)
         if closed > published_through:
-            segment = Segment(Interval(published_through, closed), self.request.mode.name, self.lineage, 1, job.inputs)
+            segment = Segment(
+                Interval(published_through, closed), self.request.mode.name, self.lineage, 1, job.inputs
+            )
             after = after.with_final(segment)
         after = replace(after, stream=self.lineage, begins=self.begin, open_rows=True)
         readings = {
-            n: Reading(start=self.progress[n].read, end=end, new_from=self._new_from(n)) for n, end in entry.ends.items()
+            n: Reading(start=self.progress[n].read, end=end, new_from=self._new_from(n))
+            for n, end in entry.ends.items()
         }
         commit = Commit(
             pipeline=job.pipeline.name,
@@ -388,7 +399,9 @@ class _Stream:
             accounts = scan.accounts
             if accounts.dead:
                 rejects.stop_if_too_many(job, name, readings[name])
-            if accounts.dead or (accounts.late + accounts.early and job.pipeline.sources[name].late != "drop"):
+            if accounts.dead or (
+                accounts.late + accounts.early and job.pipeline.sources[name].late != "drop"
+            ):
                 quarantined += rejects.keep(job, name, readings[name])
             if scan.touching:
                 touched += rejects.left_out(job, name, readings[name], watermark)
@@ -508,7 +521,9 @@ class _Stream:
                 fingerprint=newest["fingerprint"],
                 closed_through=reached,
                 token=job.held.token,
-                offsets={n: {"from": p.read.to_json(), "to": p.read.to_json()} for n, p in self.progress.items()},
+                offsets={
+                    n: {"from": p.read.to_json(), "to": p.read.to_json()} for n, p in self.progress.items()
+                },
                 lookups={},
                 ownership=after,
             )
@@ -517,7 +532,7 @@ class _Stream:
         _correct(job, self.request, self.report)
 
 
-class _StopRequested(Exception):
+class _StopRequestedError(Exception):
     """Ends a batch that has not begun, because the run is to stop."""
 
 
@@ -567,9 +582,7 @@ def _observed(query: StreamingQuery | None) -> dict[str, dict[str, Any]]:
         name = names.next()
         row = metrics.get(name).get()
         fields = row.schema().fieldNames()
-        found[name] = {
-            field: None if row.isNullAt(i) else row.getLong(i) for i, field in enumerate(fields)
-        }
+        found[name] = {field: None if row.isNullAt(i) else row.getLong(i) for i, field in enumerate(fields)}
     return found
 
 
@@ -586,5 +599,3 @@ def _query_error(query: StreamingQuery) -> Error:
     return TerminalError(
         "the stream ended: " + " ".join(said[:4]), hint="Run with -v for Spark's own stack trace."
     )
-
-

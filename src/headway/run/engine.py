@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headway.embedded import archive, jars, java
+from headway.embedded import archive, java
 from headway.project import Project
 
 if TYPE_CHECKING:
@@ -55,9 +56,7 @@ def start(project: Project, *, short: bool = False, extra: Mapping[str, str] | N
     return _session(project.config.spark.master, settings, short=short)
 
 
-def catalog_settings(
-    name: str, embedded: bool, properties: Mapping[str, str], home: Path
-) -> dict[str, str]:
+def catalog_settings(name: str, embedded: bool, properties: Mapping[str, str], home: Path) -> dict[str, str]:
     """Return Spark's settings for one Iceberg catalog."""
     prefix = f"spark.sql.catalog.{name}"
     given = {
@@ -80,8 +79,8 @@ def _embedded_catalog(home: Path) -> dict[str, str]:
 
 def _session(master: str | None, settings: Mapping[str, str], *, short: bool) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    logging = resources.files("headway.run").joinpath("log4j2.properties")
-    options = [f"-Dlog4j2.configurationFile={logging}", "-XX:+IgnoreUnrecognizedVMOptions"]
+    log4j = resources.files("headway.run").joinpath("log4j2.properties")
+    options = [f"-Dlog4j2.configurationFile={log4j}", "-XX:+IgnoreUnrecognizedVMOptions"]
     options += archive.options()
     if short:
         options.append("-XX:TieredStopAtLevel=1")
@@ -90,12 +89,17 @@ def _session(master: str | None, settings: Mapping[str, str], *, short: bool) ->
     try:
         from pyspark.sql import SparkSession
 
+        from headway.run.markers import MarkerSource
+
         builder = SparkSession.builder.appName("headway").config(
             map={"spark.driver.extraClassPath": archive.class_path(), **settings}
         )
         if master is not None:
             builder = builder.master(master)
         spark: SparkSession = builder.getOrCreate()
+        spark.dataSource.register(MarkerSource)
+        # PySpark logs each analysis error as JSON on stderr, beside raising it.
+        logging.getLogger("DataFrameQueryContextLogger").setLevel(logging.CRITICAL)
     finally:
         os.environ["SPARK_SUBMIT_OPTS"] = given
     return spark

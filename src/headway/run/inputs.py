@@ -50,7 +50,11 @@ class Scan:
 
 
 def result(
-    job: Job, readings: Mapping[str, Reading], span: Interval, observations: Mapping[str, Observation], closed: int
+    job: Job,
+    readings: Mapping[str, Reading],
+    span: Interval,
+    observations: Mapping[str, Observation],
+    closed: int,
 ) -> tuple[DataFrame, dict[str, list[int]]]:
     """Return the rows of a span of output time, and the lookup snapshots that they used."""
     reach = job.analysis.reach
@@ -70,7 +74,10 @@ def result(
         return job.pipeline.function(**judged).filter(job.target.condition(span)), {}
     row_by_row = not job.analysis.is_stateful
     found = versions.epochs(
-        job.spark, lookups, instant.clamp(low - _earliness(job)) if row_by_row else span.start, high if row_by_row else span.end
+        job.spark,
+        lookups,
+        instant.clamp(low - _earliness(job)) if row_by_row else span.start,
+        high if row_by_row else span.end,
     )
     used: dict[str, list[int]] = {name: [] for name in lookups}
     parts = []
@@ -83,7 +90,9 @@ def result(
         records = judged
         if row_by_row and len(found) > 1:
             records = {
-                name: frame.filter(admission.seen(job.pipeline.sources[name]).between(epoch.start, epoch.end - 1))
+                name: frame.filter(
+                    admission.seen(job.pipeline.sources[name]).between(epoch.start, epoch.end - 1)
+                )
                 for name, frame in judged.items()
             }
         part = job.pipeline.function(**records, **frames)
@@ -101,7 +110,9 @@ def recount(job: Job, name: str, reading: Reading, closed: int) -> Scan:
     assert reading.new_from is not None
     only_new = Reading(start=reading.new_from, end=reading.end, new_from=reading.new_from)
     raw = job.logs[name].read(job.spark, only_new.start, only_new.end)
-    counted = admission.judge(raw, source).agg(*_counts(source, only_new, closed, job.analysis.reach.ahead)).first()
+    counted = (
+        admission.judge(raw, source).agg(*_counts(source, only_new, closed, job.analysis.reach.ahead)).first()
+    )
     assert counted is not None
     return scan_of(counted.asDict())
 

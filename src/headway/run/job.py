@@ -106,7 +106,9 @@ class Job:
             ends = self.logs[name].ends().offsets
             short = {p: (o, ends.get(p, 0)) for p, o in position.items() if o > ends.get(p, 0)}
             if short:
-                spans = ", ".join(f"partition {p}: read up to {a}, ends at {b}" for p, (a, b) in short.items())
+                spans = ", ".join(
+                    f"partition {p}: read up to {a}, ends at {b}" for p, (a, b) in short.items()
+                )
                 raise LostDataError(
                     f"topic {self.pipeline.sources[name].name!r} was recreated or cut off: it ends before what was read from it ({spans})",
                     hint="Restore the topic, or drop the table to publish everything anew from the new topic.",
@@ -128,7 +130,9 @@ def connect(project: Project, pipeline: Pipeline) -> dict[str, Log]:
     if servers == "embedded":
         running = Broker(project.home / "kafka").servers
         if running is None:
-            raise UnavailableError("the embedded Kafka broker does not run", hint="Start it with `headway up`.")
+            raise UnavailableError(
+                "the embedded Kafka broker does not run", hint="Start it with `headway up`."
+            )
         servers = running
     settings = {"bootstrap_servers": servers}
     return {name: source.open(settings) for name, source in pipeline.sources.items()}

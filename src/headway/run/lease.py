@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Holder", "Lease", "ask_to_stop", "holders", "taken"]
 
 _PROPERTY = "headway.leases"
-_TOKEN = "headway.last-token"
+_NEWEST = "headway.last-token"
 _TRIES = 20
 _LOOK = 1.0
 
@@ -223,7 +223,7 @@ def _change(spark: SparkSession, table: str, change: Callable[[list[Holder]], li
         assert jvm is not None
         properties = jvm.java.util.HashMap(base.properties())
         properties[_PROPERTY] = json.dumps([asdict(h) for h in wanted])
-        properties[_TOKEN] = str(token)
+        properties[_NEWEST] = str(token)
         try:
             operations.commit(base, base.replaceProperties(properties))
         except Py4JJavaError:
@@ -238,7 +238,7 @@ def _read(handle: Any) -> tuple[list[Holder], int]:
     properties = handle.properties()
     text = properties.get(_PROPERTY)
     held = [Holder(**h) for h in json.loads(text)] if text else []
-    return held, int(properties.get(_TOKEN) or 0)
+    return held, int(properties.get(_NEWEST) or 0)
 
 
 def _is_dead(files: Files, holder: Holder, beats: str, seconds: float, clock: Callable[[], float]) -> bool:

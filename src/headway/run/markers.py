@@ -8,10 +8,11 @@ time is the frontier plus that delay, so the watermark becomes the frontier itse
 from __future__ import annotations
 
 import json
-import os
+import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from pyspark.sql.datasource import DataSource, SimpleDataSourceStreamReader
@@ -21,7 +22,7 @@ from headway import instant
 if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
-__all__ = ["DELAY_DAYS", "FORMAT", "Frontiers", "MarkerSource", "parse_offset"]
+__all__ = ["DELAY_DAYS", "FORMAT", "Frontiers", "MarkerSource"]
 
 FORMAT = "headway_frontier"
 DELAY_DAYS = 3650
@@ -52,7 +53,7 @@ class Frontiers:
             return False
         new = self.path(source).with_suffix(".new")
         new.write_text(str(frontier))
-        os.replace(new, self.path(source))
+        new.replace(self.path(source))
         return True
 
 
@@ -62,6 +63,7 @@ class MarkerReader(SimpleDataSourceStreamReader):
     def __init__(self, source: str, path: Path) -> None:
         self._source = source
         self._path = path
+        sys.excepthook = _quiet_once_spark_has_gone
 
     def initialOffset(self) -> dict[str, object]:  # noqa: N802
         """Return the offset before any marker."""
@@ -103,7 +105,9 @@ class MarkerSource(DataSource):
         return MarkerReader(self.options["source"], Path(self.options["path"]))
 
 
-def parse_offset(text: str) -> tuple[str, int] | None:
-    """Read a marker's offset from Spark's offset log; None for another source's offset."""
-    data = json.loads(text)
-    return (data["marker"], int(data["frontier"])) if isinstance(data, dict) and "marker" in data else None
+def _quiet_once_spark_has_gone(
+    kind: type[BaseException], exc: BaseException, trace: TracebackType | None
+) -> None:
+    """Say nothing of a connection that Spark has closed: it stops a reader's process that way."""
+    if not issubclass(kind, EOFError | ConnectionError):
+        sys.__excepthook__(kind, exc, trace)

@@ -60,12 +60,16 @@ def keep(job: Job, name: str, reading: Reading) -> int:
     kept = [Fate.DEAD]
     if source.late in ("quarantine", "correct"):
         kept += [Fate.LATE, Fate.EARLY]
-    judged = admission.errors(_raw(job, name, reading), source).filter(F.col(FATE).isin([int(f) for f in kept]))
+    judged = admission.errors(_raw(job, name, reading), source).filter(
+        F.col(FATE).isin([int(f) for f in kept])
+    )
     job.books.quarantine(source.name, judged)
     return judged.count()
 
 
-def corrections(job: Job, name: str, reading: Reading, closed: int, own: Interval | None) -> tuple[Interval, ...]:
+def corrections(
+    job: Job, name: str, reading: Reading, closed: int, own: Interval | None
+) -> tuple[Interval, ...]:
     """Write down the new records that come for what is final, and return the ranges they touch.
 
     Args:
@@ -102,7 +106,9 @@ def _record(job: Job, name: str, reading: Reading, condition: Column) -> tuple[I
     e = admission.event_time(source)
     found = _new(job, name, reading).filter(condition)
     job.books.corrections(source.name, found, e, reach.ahead, reach.history)
-    minutes = found.select((F.floor(e / (60 * instant.SECOND)) * 60 * instant.SECOND).alias("minute")).distinct()
+    minutes = found.select(
+        (F.floor(e / (60 * instant.SECOND)) * 60 * instant.SECOND).alias("minute")
+    ).distinct()
     touched = [
         Interval(
             instant.clamp(row["minute"] - reach.ahead),

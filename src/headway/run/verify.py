@@ -83,7 +83,9 @@ def verify(
     analysis = analyse(spark, pipeline)
     is_open = {n: m for n, m in modes.items() if m.is_bounded or not analysis.continuous_faults}
     if len(is_open) < 2:
-        raise CallError(f"only {', '.join(is_open)} is open to {pipeline.name!r}: there is nothing to compare")
+        raise CallError(
+            f"only {', '.join(is_open)} is open to {pipeline.name!r}: there is nothing to compare"
+        )
     ends = _ends(pipeline, analysis, logs, interval)
     verdict = Verdict(pipeline=pipeline.name)
     mark = uuid.uuid4().hex[:8]
@@ -96,8 +98,14 @@ def verify(
             spark.conf.set("spark.sql.shuffle.partitions", str(_PARTITIONS[number % len(_PARTITIONS)]))
             say(f"{pipeline.name}: {name}")
             catalog = pipeline.sink.table.partition(".")[0]
-            trial = scratch(pipeline, f"{catalog}.headway_verify.{pipeline.name}_{name}_{mark}", f"{pipeline.name}_verify_{mark}_{name}")
-            with opened(spark, trial, logs, mode=mode, state=str(work), beats=str(work / "beats"), lease_seconds=3600) as job:
+            trial = scratch(
+                pipeline,
+                f"{catalog}.headway_verify.{pipeline.name}_{name}_{mark}",
+                f"{pipeline.name}_verify_{mark}_{name}",
+            )
+            with opened(
+                spark, trial, logs, mode=mode, state=str(work), beats=str(work / "beats"), lease_seconds=3600
+            ) as job:
                 used.append(job)
                 report = _run(job, mode, ends, interval, zone)
                 results[name] = spark.table(trial.sink.table).filter(job.target.condition(interval))
@@ -118,12 +126,19 @@ def _run(job: Job, mode: Mode, ends: Mapping[str, Ends], interval: Interval, zon
     if mode.is_bounded:
         grid = mode.grid(zone)
         whole = Interval(grid.floor(interval.start), grid.ceiling(interval.end))
-        request = bounded.Request(mode=mode, grid=grid, ends=ends, wanted=whole, complete=True, records_per_job=1)
+        request = bounded.Request(
+            mode=mode, grid=grid, ends=ends, wanted=whole, complete=True, records_per_job=1
+        )
         report = bounded.run(job, request)
         report.batches = len(report.intervals)
         return report
     total = sum(
-        ends[name].offsets.minus(log.offsets_at(job.analysis.reach.before(interval.start) - job.pipeline.sources[name].earliness_micros, ends[name].offsets))
+        ends[name].offsets.minus(
+            log.offsets_at(
+                job.analysis.reach.before(interval.start) - job.pipeline.sources[name].earliness_micros,
+                ends[name].offsets,
+            )
+        )
         for name, log in job.logs.items()
     )
     stream = continuous.Request(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from headway import instant
@@ -33,7 +34,7 @@ def epochs(spark: SparkSession, lookups: Mapping[str, Lookup], start: int, end: 
     bounds = [start, *points, end]
     return [
         Epoch(low, high, {name: _current(found, low) for name, found in changes.items()})
-        for low, high in zip(bounds, bounds[1:], strict=False)
+        for low, high in pairwise(bounds)
     ]
 
 

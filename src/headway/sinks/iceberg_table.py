@@ -136,7 +136,9 @@ class IcebergTable:
         view = f"headway_batch_{commit.token}"
         rows.createOrReplaceTempView(view)
         on = " AND ".join(f"t.{_tick(k)} <=> s.{_tick(k)}" for k in self._keys)
-        settings = {f"spark.sql.iceberg.snapshot-property.{_PREFIX}{k}": v for k, v in _entries(commit).items()}
+        settings = {
+            f"spark.sql.iceberg.snapshot-property.{_PREFIX}{k}": v for k, v in _entries(commit).items()
+        }
         session = rows.sparkSession
         for key, value in settings.items():
             session.conf.set(key, value)
@@ -307,4 +309,6 @@ def _commit(change: Any) -> None:
         change.commit()
     except (Py4JJavaError, PySparkException) as exc:
         what = str(exc).strip().splitlines()[0]
-        raise MainMovedError(f"an Iceberg commit lost a race: {what}", hint="Run the same command again.") from exc
+        raise MainMovedError(
+            f"an Iceberg commit lost a race: {what}", hint="Run the same command again."
+        ) from exc

@@ -1,0 +1,59 @@
+# Everything a developer or CI does, each target complete in itself.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.headway-setup
+
+.PHONY: help setup demo check test test-fast law bench lock format clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+setup: $(STAMP) ## .venv, Python packages by hash, Java libraries; quick the second time, and then offline
+
+$(STAMP): requirements.lock pyproject.toml src/headway/embedded/ivy.xml
+	@echo "setup: virtual environment and locked Python packages"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "headway needs Python 3.11 or later; set PYTHON=python3.11"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "setup: Java libraries"
+	@$(BIN)/python -c 'import sys; from headway.embedded import archive, jars; jars.resolve(lambda t: print("setup:", t)); archive.make_in_background()'
+	@touch $(STAMP)
+
+demo: setup ## real flights through every pipeline in every mode, compared row by row
+	$(BIN)/headway demo
+
+check: setup ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: setup ## every test, on real Spark, Kafka and Iceberg
+	$(BIN)/python -m pytest
+
+test-fast: setup ## the tests that need no servers
+	$(BIN)/python -m pytest -m "not servers and not slow"
+
+CASES ?= 1000
+SEED ?= 1
+law: setup ## random logs through each pipeline in all modes: make law CASES=1000 SEED=1
+	HEADWAY_LAW_CASES=$(CASES) HEADWAY_LAW_SEED=$(SEED) $(BIN)/python -m pytest tests/modes/test_law.py -s
+
+ONLY ?=
+bench: setup ## every benchmark, or one: make bench ONLY=startup
+	$(BIN)/python -m bench $(ONLY)
+
+lock: ## resolve requirements.lock anew
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --group dev --extra-index-url "" pyproject.toml -o requirements.lock
+
+format: setup ## ruff's formatting and safe fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## stop the embedded stack and remove what was made
+	-$(BIN)/headway down
+	rm -rf .venv .headway .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""The demonstration: real flights of 2013, replayed to Kafka and run in every mode."""

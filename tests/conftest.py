@@ -1,0 +1,78 @@
+"""One Spark session per worker, one broker per run, and every test on tables of its own."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from pathlib import Path
+
+import pytest
+
+from headway.embedded.broker import Broker
+from headway.project import Project
+from headway.run import engine
+from headway.testing import MODES, Harness
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def project_copy(tmp_path_factory):
+    """The shipped project in a folder of its own."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("pipelines", "modes", "conf"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def project(project_copy):
+    return Project(project_copy, "local")
+
+
+@pytest.fixture(scope="session")
+def spark(project):
+    session = engine.start(
+        project, short=True, extra={"spark.sql.shuffle.partitions": "2", "spark.driver.memory": "3g"}
+    )
+    session.sql("CREATE NAMESPACE IF NOT EXISTS lake.dim")
+    for table, key in (("airlines", "carrier"), ("airports", "faa")):
+        rows = [("AA", "American"), ("UA", "United")] if key == "carrier" else [("LAX", "Los Angeles")]
+        frame = session.createDataFrame(rows, f"{key} string, name string")
+        frame.coalesce(1).writeTo(f"lake.dim.{table}").using("iceberg").createOrReplace()
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def harness(spark):
+    made = Harness(spark)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=MODES.values(), ids=MODES)
+def mode(request):
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory):
+    started = Broker(tmp_path_factory.mktemp("kafka"))
+    started.start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def define(tmp_path):
+    """Write a pipeline's file and load it as a project does."""
+    from headway import project as projects
+
+    def load(body: str, *, name: str = "p"):
+        file = tmp_path / f"{name}_{uuid.uuid4().hex[:6]}.py"
+        file.write_text(body)
+        module = projects._module(file)
+        return next(projects._instances(module, projects.Pipeline))
+
+    return load

@@ -1,0 +1,49 @@
+"""Configuration: every fault at once, each with its file and line."""
+
+import pytest
+
+from headway import config
+from headway.errors import ConfigError
+
+
+@pytest.fixture
+def conf(tmp_path):
+    def write(base: str, local: str = ""):
+        (tmp_path / "base.yaml").write_text(base)
+        (tmp_path / "local.yaml").write_text(local)
+        return tmp_path
+
+    return write
+
+
+def test_the_environments_layer_lies_over_the_base(conf):
+    found = config.load(conf("zone: UTC\nkafka: {bootstrap_servers: a:1}", "zone: Europe/Berlin"), "local")
+    assert (found.zone, found.kafka.bootstrap_servers) == ("Europe/Berlin", "a:1")
+
+
+def test_all_faults_are_told_at_once_with_file_and_line(conf):
+    folder = conf("zone: Mars/Olympus\n", "kafka:\n  bootstrap_server: a:1\nrecords_per_job: -1\n")
+    with pytest.raises(ConfigError) as caught:
+        config.load(folder, "local")
+    said = str(caught.value)
+    assert "base.yaml:1: zone:" in said
+    assert "local.yaml:2: unknown key 'kafka.bootstrap_server'. Did you mean 'bootstrap_servers'?" in said
+    assert "local.yaml:3: records_per_job:" in said
+
+
+def test_a_missing_environment_variable_is_named_and_its_value_is_not_shown(conf, monkeypatch):
+    folder = conf("kafka: {bootstrap_servers: '${HEADWAY_TEST_SERVERS}'}")
+    with pytest.raises(ConfigError, match=r"base.yaml:1: the environment variable HEADWAY_TEST_SERVERS is not set"):
+        config.load(folder, "local")
+    monkeypatch.setenv("HEADWAY_TEST_SERVERS", "b:2")
+    assert config.load(folder, "local").kafka.bootstrap_servers == "b:2"
+
+
+def test_an_unknown_environment_is_refused_with_a_suggestion(conf):
+    with pytest.raises(ConfigError, match="Did you mean 'local'"):
+        config.load(conf(""), "locl")
+
+
+def test_text_that_is_no_yaml_is_told_with_its_line(conf):
+    with pytest.raises(ConfigError, match=r"base.yaml:2"):
+        config.load(conf("zone: UTC\n  bad: [\n"), "local")

@@ -1,0 +1,15 @@
+"""The examples in docstrings hold."""
+
+import doctest
+import importlib
+
+import pytest
+
+MODULES = ["accounts", "errors", "frontier", "instant", "interval", "lookup", "offsets"]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_hold(name):
+    found = doctest.testmod(importlib.import_module(f"headway.{name}"))
+    assert found.attempted > 0
+    assert found.failed == 0
