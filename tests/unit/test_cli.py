@@ -27,9 +27,24 @@ def headway(folder, *words):
             "is not before --end",
         ),
         (("run", "punctuality", "--mode", "hourly", "--start", "2013-02-03"), "go together"),
-        (("run", "punctuality", "--mode", "hourly", "--start", "soon", "--end", "2013-02-01"), "'soon' is not a date"),
+        (
+            ("run", "punctuality", "--mode", "hourly", "--start", "soon", "--end", "2013-02-01"),
+            "'soon' is not a date",
+        ),
         (("run", "punctuality", "--mode", "continuous", "--complete"), "--until-caught-up"),
-        (("backfill", "punctuality", "--mode", "continuous", "--start", "2013-02-01", "--end", "2013-02-02"), "a stream"),
+        (
+            (
+                "backfill",
+                "punctuality",
+                "--mode",
+                "continuous",
+                "--start",
+                "2013-02-01",
+                "--end",
+                "2013-02-02",
+            ),
+            "a stream",
+        ),
     ],
 )
 def test_a_wrong_call_ends_with_2_a_sentence_and_no_stack_trace(project_copy, words, says):

@@ -33,7 +33,9 @@ def test_all_faults_are_told_at_once_with_file_and_line(conf):
 
 def test_a_missing_environment_variable_is_named_and_its_value_is_not_shown(conf, monkeypatch):
     folder = conf("kafka: {bootstrap_servers: '${HEADWAY_TEST_SERVERS}'}")
-    with pytest.raises(ConfigError, match=r"base.yaml:1: the environment variable HEADWAY_TEST_SERVERS is not set"):
+    with pytest.raises(
+        ConfigError, match=r"base.yaml:1: the environment variable HEADWAY_TEST_SERVERS is not set"
+    ):
         config.load(folder, "local")
     monkeypatch.setenv("HEADWAY_TEST_SERVERS", "b:2")
     assert config.load(folder, "local").kafka.bootstrap_servers == "b:2"

@@ -13,13 +13,17 @@ TABLE = sinks.Iceberg("lake.n.t")
 
 
 def test_importing_the_facade_loads_no_spark_and_no_driver():
-    code = "import sys, headway; print([m for m in ('pyspark', 'kafka', 'py4j', 'typer') if m in sys.modules])"
+    code = (
+        "import sys, headway; print([m for m in ('pyspark', 'kafka', 'py4j', 'typer') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 def test_parameters_and_inputs_have_to_be_the_same_names():
-    with pytest.raises(DefinitionError, match=r"test_definitions.py:\d+: pipeline 'f': the parameters \(fligths\)"):
+    with pytest.raises(
+        DefinitionError, match=r"test_definitions.py:\d+: pipeline 'f': the parameters \(fligths\)"
+    ):
 
         @pipeline(inputs={"flights": FLIGHTS}, output_time="at", outputs=[TABLE])
         def f(fligths):
@@ -27,7 +31,7 @@ def test_parameters_and_inputs_have_to_be_the_same_names():
 
 
 def test_all_faults_of_a_definition_are_told_at_once():
-    with pytest.raises(DefinitionError, match="no source among the inputs; emit='often'.*2 outputs"):
+    with pytest.raises(DefinitionError, match=r"no source among the inputs; emit='often'.*2 outputs"):
 
         @pipeline(inputs={"a": Lookup("lake.n.a")}, output_time="at", outputs=[TABLE, TABLE], emit="often")
         def f(a):

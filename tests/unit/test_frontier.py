@@ -22,7 +22,9 @@ def ends(offsets, *, asked_at=0, settled=None):
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 2), st.integers(0, 10_000), st.integers(-300, 7_200)), min_size=1, max_size=60
+        st.tuples(st.integers(0, 2), st.integers(0, 10_000), st.integers(-300, 7_200)),
+        min_size=1,
+        max_size=60,
     ),
     st.data(),
 )
@@ -44,7 +46,10 @@ def test_no_admitted_record_lies_before_the_frontier_and_is_yet_to_be_read(rows,
 
 def test_an_idle_partition_does_not_hold_a_replay_up():
     proved = frontier(
-        source(disorder="0 seconds"), read=Offsets({0: 5, 1: 0}), arrivals={0: 100 * SECOND}, ends=ends({0: 5, 1: 0})
+        source(disorder="0 seconds"),
+        read=Offsets({0: 5, 1: 0}),
+        arrivals={0: 100 * SECOND},
+        ends=ends({0: 5, 1: 0}),
     )
     assert proved == 100 * SECOND - 1_000
 
@@ -81,6 +86,9 @@ def test_an_open_transaction_keeps_the_wall_clock_out():
 
 def test_a_producer_with_a_broken_clock_does_not_close_the_future():
     proved = frontier(
-        source("wall"), read=Offsets({0: 5}), arrivals={0: instant.parse("2200-01-01")}, ends=ends({0: 6}, asked_at=SECOND)
+        source("wall"),
+        read=Offsets({0: 5}),
+        arrivals={0: instant.parse("2200-01-01")},
+        ends=ends({0: 6}, asked_at=SECOND),
     )
     assert proved <= SECOND

@@ -43,7 +43,9 @@ def test_a_correction_of_an_open_range_is_not_due_yet():
 
 
 def test_positions_never_go_back():
-    ownership = Ownership().with_position({"s": Offsets({0: 5, 1: 1})}).with_position({"s": Offsets({0: 3, 1: 2})})
+    ownership = (
+        Ownership().with_position({"s": Offsets({0: 5, 1: 1})}).with_position({"s": Offsets({0: 3, 1: 2})})
+    )
     assert ownership.position["s"] == Offsets({0: 5, 1: 2})
 
 

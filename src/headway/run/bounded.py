@@ -20,7 +20,7 @@ from headway.mode import Mode
 from headway.offsets import Offsets
 from headway.ownership import Ownership, Segment
 from headway.run import rejects
-from headway.run.inputs import Reading, Scan, recount, result, scan_of
+from headway.run.inputs import Reading, Scan, observed, recount, result, scan_of
 from headway.run.job import Job, Report, digest
 from headway.sink import Commit, Staged
 from headway.sinks.iceberg_table import MainMovedError
@@ -291,8 +291,9 @@ def _scans(
     """Return what was counted; counts that do not match the offsets are taken again."""
     scans = {}
     for name, observation in observations.items():
-        scan = scan_of(observation.get)
-        if scan.accounts.read != readings[name].new_records or scan.accounts.balance():
+        counts = observed(observation)
+        scan = None if counts is None else scan_of(counts)
+        if scan is None or scan.accounts.read != readings[name].new_records or scan.accounts.balance():
             scan = recount(job, name, readings[name], closed)
         scans[name] = scan
     return scans

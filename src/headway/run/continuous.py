@@ -366,19 +366,18 @@ class _Stream:
         scans = {}
         observed = _observed(self.query)
         for name, reading in readings.items():
-            counts = observed[_observation(name)]
-            least, correctable = counts["least"], counts["correctable"]
+            counts = observed.get(_observation(name))
             arrivals = self.progress[name].arrivals
             for partition in reading.end:
-                arrival = counts.get(f"a{partition}")
+                arrival = None if counts is None else counts.get(f"a{partition}")
                 if arrival is not None:
                     arrivals[partition] = max(arrival, arrivals.get(partition, arrival))
             if reading.new_records == 0:
                 scans[name] = Scan(accounts=Accounts(), touching=0)
                 continue
-            is_straggling = least is not None and least <= watermark
-            scan = scan_of({**counts, "touching": int(is_straggling or correctable > 0)})
-            if scan.accounts.read != reading.new_records or scan.accounts.balance():
+            scan = None if counts is None else _scan_of(counts, watermark)
+            if scan is None or scan.accounts.read != reading.new_records or scan.accounts.balance():
+                arrivals |= self.job.logs[name].latest_arrivals(reading.end)
                 scan = recount(self.job, name, reading, watermark)
                 scan = replace(scan, touching=scan.touching + scan.accounts.late)
             scans[name] = scan
@@ -542,6 +541,12 @@ def _correct(job: Job, request: Request, report: Report) -> None:
     bounded.settle_corrections(job, asked, report)
 
 
+def _scan_of(counts: Mapping[str, Any], watermark: int) -> Scan:
+    """Turn what a batch has counted into accounts; stragglers lie at or below the watermark."""
+    is_straggling = counts["least"] is not None and counts["least"] <= watermark
+    return scan_of({**counts, "touching": int(is_straggling or counts["correctable"] > 0)})
+
+
 def _observation(name: str) -> str:
     return f"headway_{name}"
 
@@ -581,6 +586,8 @@ def _observed(query: StreamingQuery | None) -> dict[str, dict[str, Any]]:
     while names.hasNext():
         name = names.next()
         row = metrics.get(name).get()
+        if row.schema() is None:
+            continue
         fields = row.schema().fieldNames()
         found[name] = {field: None if row.isNullAt(i) else row.getLong(i) for i, field in enumerate(fields)}
     return found

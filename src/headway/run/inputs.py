@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headway import instant
 from headway.accounts import Accounts
@@ -18,7 +18,7 @@ from headway.source import Source
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, Observation
 
-__all__ = ["Reading", "Scan", "recount", "result"]
+__all__ = ["Reading", "Scan", "observed", "recount", "result"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +115,19 @@ def recount(job: Job, name: str, reading: Reading, closed: int) -> Scan:
     )
     assert counted is not None
     return scan_of(counted.asDict())
+
+
+def observed(observation: Observation) -> dict[str, int] | None:
+    """Return what a job has counted; None where Spark has left the counting out.
+
+    It does so where it finds out at run time that a part of the plan has no effect, such as
+    one side of a join whose other side is empty.
+    """
+    java: Any = observation._jo
+    row = java.getRow()
+    if row.schema() is None:
+        return None
+    return {name: row.getLong(i) for i, name in enumerate(row.schema().fieldNames())}
 
 
 def scan_of(counts: Mapping[str, int]) -> Scan:

@@ -7,7 +7,6 @@ time is the frontier plus that delay, so the watermark becomes the frontier itse
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta

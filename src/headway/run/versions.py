@@ -42,7 +42,7 @@ def frame(spark: SparkSession, lookup: Lookup, snapshot: int | None) -> DataFram
     """Return a lookup's table as it was at a snapshot."""
     if snapshot is None:
         return spark.table(lookup.table)
-    return spark.read.option("snapshot-id", snapshot).table(lookup.table)
+    return spark.read.option("versionAsOf", snapshot).table(lookup.table)
 
 
 def tag(spark: SparkSession, lookup: Lookup, snapshot: int) -> None:

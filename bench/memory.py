@@ -1,0 +1,50 @@
+"""Resident memory of a continuous run: does it grow?"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+from bench.engine_cost import ours
+from bench.figure import Figure
+from bench.ground import EVENTS, WORK, events, session
+
+MINUTES = float(os.environ.get("BENCH_MINUTES", "60"))
+PER_BATCH = 2_000
+BAR = 1.05
+
+
+def run():
+    spark = session()
+    events(spark, "bench_events", EVENTS)
+    jvm = int(spark._jvm.java.lang.ProcessHandle.current().pid())
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=ours, args=(spark, "tumbling", "continuous"), kwargs={"per_batch": PER_BATCH, "stop": stop}
+    )
+    thread.start()
+    samples = []
+    began = time.monotonic()
+    while time.monotonic() - began < MINUTES * 60 and thread.is_alive():
+        stop.wait(10)
+        samples.append((resident(jvm) + resident(os.getpid()), resident(os.getpid())))
+    stop.set()
+    thread.join()
+    (WORK / "memory.txt").write_text("\n".join(f"{a:.0f} {b:.0f}" for a, b in samples))
+    half = len(samples) // 2
+    third, last = samples[half : half + half // 2], samples[half + half // 2 :]
+    mean = [sum(a for a, _ in part) / len(part) for part in (third, last)]
+    yield Figure.of(
+        f"memory, last quarter over third, {MINUTES:.0f} minutes", [mean[1] / mean[0]], unit="times", bar=BAR
+    )
+    yield Figure.of(f"memory, last quarter, {MINUTES:.0f} minutes", [mean[1]], unit="MiB")
+    spark.stop()
+
+
+def resident(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+    return 0.0

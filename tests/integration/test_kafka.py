@@ -1,0 +1,203 @@
+"""A real broker: offsets, arrivals, and each thing that can be wrong with a topic."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import NewTopic
+
+from headway import instant, sources
+from headway.errors import LostDataError, UnavailableError
+from headway.offsets import Offsets
+
+pytestmark = pytest.mark.servers
+START = instant.parse("2013-02-01T00:00:00Z")
+
+
+@pytest.fixture
+def topic(broker, request):
+    name = f"t{time.time_ns()}"
+    admin = KafkaAdminClient(bootstrap_servers=broker.servers)
+    admin.create_topics([NewTopic(name, 3, 1, topic_configs={"retention.ms": "-1"})])
+    admin.wait_for_topics([name])
+    yield name
+    admin.delete_topics([name])
+    admin.close()
+
+
+@pytest.fixture
+def send(broker, topic):
+    producer = KafkaProducer(bootstrap_servers=broker.servers, max_request_size=16_000_000)
+
+    def go(value, minute, partition=0, headers=()):
+        data = json.dumps(value).encode() if isinstance(value, dict) else value
+        at = START // 1_000 + minute * 60_000
+        producer.send(
+            topic, value=data, key=b"k", partition=partition, timestamp_ms=at, headers=list(headers)
+        )
+        producer.flush()
+
+    yield go
+    producer.close()
+
+
+def opened(broker, topic):
+    return sources.Kafka(topic, schema="at timestamp", event_time="at").open(
+        {"bootstrap_servers": broker.servers}
+    )
+
+
+def test_offsets_and_arrivals_are_the_brokers(broker, topic, send):
+    for minute in range(5):
+        send({"n": minute}, minute)
+    send({"n": 9}, 2, partition=1)
+    log = opened(broker, topic)
+    ends = log.ends()
+    assert ends.offsets == Offsets({0: 5, 1: 1, 2: 0})
+    assert ends.settled == {0, 1, 2}
+    assert log.begins() == Offsets({0: 0, 1: 0, 2: 0})
+    assert log.offsets_at(START + 120 * instant.SECOND, ends.offsets) == Offsets({0: 2, 1: 0, 2: 0})
+    assert log.offsets_at(START + 9_999 * instant.SECOND, ends.offsets) == ends.offsets
+    assert log.latest_arrivals(ends.offsets) == {
+        0: START + 240 * instant.SECOND,
+        1: START + 120 * instant.SECOND,
+    }
+    assert log.earliest_arrivals()[0] == START
+    log.close()
+
+
+def test_a_range_is_read_with_bytes_headers_and_place(broker, topic, send, spark):
+    send({"n": 1}, 0)
+    send(b"\xff\x00", 1, headers=[("h", b"x")])
+    send(None, 2)
+    log = opened(broker, topic)
+    rows = log.read(spark, Offsets({0: 1, 1: 0, 2: 0}), Offsets({0: 3, 1: 0, 2: 0})).collect()
+    assert [(r["offset"], r["value"]) for r in sorted(rows, key=lambda r: r["offset"])] == [
+        (1, b"\xff\x00"),
+        (2, None),
+    ]
+    assert rows[0]["headers"][0]["key"] == "h"
+    log.close()
+
+
+def test_an_open_transaction_is_not_settled(broker, topic, send):
+    send({"n": 1}, 0)
+    producer = KafkaProducer(bootstrap_servers=broker.servers, transactional_id=f"x{time.time_ns()}")
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.send(topic, value=b"{}", partition=0).get(timeout=30)
+    log = opened(broker, topic)
+    during = log.ends()
+    producer.commit_transaction()
+    producer.close()
+    assert during.offsets[0] == 1
+    assert 0 not in during.settled
+    log.close()
+
+
+def test_a_missing_topic_is_named_with_those_that_exist(broker, topic):
+    with pytest.raises(UnavailableError, match=f"no topic '{topic}x'") as caught:
+        opened(broker, topic + "x")
+    assert topic in str(caught.value)
+
+
+def test_a_broker_that_is_away_is_named():
+    class Away:
+        servers = "127.0.0.1:1"
+
+    with pytest.raises(UnavailableError, match=r"no Kafka broker answers at 127\.0\.0\.1:1"):
+        opened(Away, "t")
+
+
+def test_records_that_retention_has_eaten_are_never_skipped_silently(broker, topic, send, spark):
+    from kafka import TopicPartition
+
+    for minute in range(4):
+        send({"n": minute}, minute)
+    admin = KafkaAdminClient(bootstrap_servers=broker.servers)
+    admin.delete_records({TopicPartition(topic, 0): 3})
+    admin.close()
+    log = opened(broker, topic)
+    with pytest.raises(
+        LostDataError, match=r"retention has eaten .* partition 0: 1 wanted, 3 is the first left"
+    ):
+        log.read(spark, Offsets({0: 1, 1: 0, 2: 0}), Offsets({0: 4, 1: 0, 2: 0}))
+    log.close()
+
+
+PIPELINE = """
+from pyspark.sql import functions as F
+from headway import pipeline, sinks, sources
+
+@pipeline(
+    inputs={{"s": sources.Kafka("{topic}", schema="n int, at {kind}", event_time="at", lateness="30 minutes",
+                              late="quarantine", clock="log", disorder="0 seconds")}},
+    output_time="window",
+    outputs=[sinks.Iceberg("lake.n.{topic}", keys=["window"])],
+)
+def p(s):
+    return s.groupBy(F.window("at", "1 hour")).agg(F.count("*").alias("n"))
+"""
+
+
+@pytest.mark.parametrize("mode_name", ["hourly", "continuous"])
+def test_bad_records_are_counted_dead_letters_and_nothing_is_lost(
+    broker, topic, send, spark, harness, define, mode_name
+):
+    from headway.testing import MODES
+
+    for minute in (10, 20, 30):
+        send({"n": 1, "at": START // 1_000 + minute * 60_000}, minute)
+    bad = [
+        b'{"n": 1, "at"',
+        b'{"n": 1, "at": null}',
+        b'{"n": 1}',
+        b'{"n": 1, "at": 9223372036854775807}',
+        b'{"n": 1, "at": -9223372036854775808}',
+        b'{"n": "x", "at": 1359676800000}',
+        b"\xff\xfe",
+        b"[]",
+        b"x" * 5_000_000,
+    ]
+    for value in bad:
+        send(value, 31)
+    send(None, 32)
+    send({"n": 1, "at": START // 1_000}, 59)
+    send({"n": 1, "at": START // 1_000 + 300 * 60_000}, 60)
+    send({"n": 1, "at": START // 1_000 + 180 * 60_000}, 180)
+    placed = harness.place(define(PIPELINE.format(topic=topic, kind="bigint")))
+    log = opened(broker, topic)
+    report = harness.run_again(placed, {"s": log}, MODES[mode_name], max_records_per_batch=4)
+    accounts = report.accounts
+    assert accounts.balance() == 0
+    assert (accounts.read, accounts.admitted, accounts.dead) == (16, 4, len(bad))
+    assert (accounts.tombstones, accounts.late, accounts.early) == (1, 1, 1)
+    assert accounts.quarantined == len(bad) + 2
+    with harness.job(placed, {"s": log}, MODES["hourly"]) as job:
+        kept = spark.table(job.books.name("quarantine")).collect()
+    assert len(kept) == accounts.quarantined
+    assert max(len(r["value"]) for r in kept) == 5_000_000
+    assert [r["n"] for r in harness.table(placed).collect()] == [3]
+    log.close()
+
+
+def test_too_many_dead_letters_stop_the_run_before_anything_is_published(
+    broker, topic, send, harness, define
+):
+    from headway.errors import RejectedDataError
+    from headway.testing import MODES
+
+    for minute in range(20):
+        send(b"broken", minute)
+    send({"n": 1, "at": "2013-02-01T00:10:00Z"}, 10)
+    send({"n": 1, "at": "2013-02-01T05:10:00Z"}, 310)
+    log = opened(broker, topic)
+    for mode in (MODES["hourly"], MODES["continuous"]):
+        placed = harness.place(define(PIPELINE.format(topic=topic, kind="timestamp")))
+        with pytest.raises(RejectedDataError, match=r"20 of the 21 records .* nothing was published"):
+            harness.run_again(placed, {"s": log}, mode)
+        assert harness.table(placed).count() == 0
+    log.close()

@@ -1,0 +1,199 @@
+"""What runs leave behind: summaries, replaced intervals, corrections, modes that follow each other."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from headway import instant
+from headway.errors import CallError, LeaseHeldError, NotYetClosedError
+from headway.interval import Interval
+from headway.ownership import Ownership
+from headway.testing import MODES, Clock, MemoryLog
+
+pytestmark = pytest.mark.slow
+DAY = instant.parse("2013-02-01T00:00:00Z")
+HOUR = instant.duration("1 hour")
+
+WINDOWS = """
+from pyspark.sql import functions as F
+from headway import pipeline, sinks, sources
+
+@pipeline(
+    inputs={{"s": sources.Kafka("s", schema="k string, at timestamp", event_time="at", lateness="1 hour",
+                              disorder="0 seconds", {facts})}},
+    output_time="window",
+    emit="{emit}",
+    outputs=[sinks.Iceberg("lake.n.t", keys=["k", "window"])],
+)
+def counts(s):
+    return s.groupBy("k", F.window("at", "1 hour")).agg(F.count("*").alias("n"))
+"""
+
+
+@pytest.fixture
+def log():
+    made = MemoryLog("s", partitions=2, clock=Clock("2013-02-01T06:00:00Z"))
+    yield made
+    made.close()
+
+
+def put(log, *times, day="2013-02-01", late="00:00"):
+    for time in times:
+        at = instant.parse(f"{day}T{time}:00Z")
+        log.append({"k": "a", "at": instant.iso(at)}, arrival=at + instant.parse(f"1970-01-01T{late}:00Z"))
+
+
+def shown(harness, placed):
+    return {r["window"]["start"].strftime("%H"): r["n"] for r in harness.table(placed).collect()}
+
+
+@pytest.fixture
+def placed(harness, define):
+    return harness.place(define(WINDOWS.format(facts='clock="log"', emit="final")))
+
+
+def test_only_closed_intervals_are_published_and_the_rest_when_it_closes(harness, log, placed):
+    put(log, "01:10", "02:10", "03:30")
+    first = harness.run_again(placed, {"s": log}, MODES["hourly"])
+    assert shown(harness, placed) == {"01": 1}
+    assert first.closed_through == DAY + 2 * HOUR
+    put(log, "05:00")
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    assert shown(harness, placed) == {"01": 1, "02": 1}
+
+
+def test_a_second_run_with_nothing_new_changes_nothing(harness, log, placed, spark):
+    put(log, "01:10", "04:30")
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    before = spark.table(f"{placed.sink.table}.snapshots").count()
+    again = harness.run_again(placed, {"s": log}, MODES["hourly"])
+    assert again.intervals == []
+    assert spark.table(f"{placed.sink.table}.snapshots").count() == before
+
+
+def test_named_intervals_are_skipped_while_their_inputs_are_the_same(harness, log, placed):
+    put(log, "01:10", "04:30")
+    wanted = Interval(DAY + HOUR, DAY + 2 * HOUR)
+    assert len(harness.run_again(placed, {"s": log}, MODES["hourly"], wanted=wanted).intervals) == 1
+    assert harness.run_again(placed, {"s": log}, MODES["hourly"], wanted=wanted).unchanged == [wanted]
+
+
+def test_an_open_interval_and_one_off_the_grid_are_refused(harness, log, placed):
+    put(log, "01:10", "04:30")
+    with pytest.raises(NotYetClosedError, match="is not closed"):
+        harness.run_again(
+            placed, {"s": log}, MODES["hourly"], wanted=Interval(DAY + 3 * HOUR, DAY + 4 * HOUR)
+        )
+    with pytest.raises(CallError, match="does not lie on the intervals"):
+        harness.run_again(placed, {"s": log}, MODES["daily"], wanted=Interval(DAY, DAY + HOUR))
+
+
+@pytest.mark.parametrize("first", ["hourly", "continuous"])
+def test_a_straggler_replaces_the_closed_interval_that_it_belongs_to(harness, log, placed, first, spark):
+    put(log, "01:10", "02:10", "05:30")
+    harness.run_again(placed, {"s": log}, MODES[first])
+    assert shown(harness, placed) == {"01": 1, "02": 1}
+    put(log, "01:20")  # admitted by its own times, and hours behind what its partition had reached
+    report = harness.run_again(placed, {"s": log}, MODES[first])
+    assert shown(harness, placed) == {"01": 2, "02": 1}
+    assert [r for _, r in report.intervals] == [2]
+    with harness.job(placed, {"s": log}, MODES["hourly"]) as job:
+        assert [r["fate"] for r in spark.table(job.books.name("corrections")).collect()] == ["straggler"]
+        assert job.target.ownership().pending == ()
+
+
+@pytest.mark.parametrize("kind", ["hourly", "continuous"])
+def test_early_shows_open_intervals_and_revises_them(harness, log, define, kind):
+    placed = harness.place(define(WINDOWS.format(facts='clock="log"', emit="early")))
+    put(log, "01:10", "02:10")
+    harness.run_again(placed, {"s": log}, MODES[kind])
+    assert shown(harness, placed) == {"01": 1, "02": 1}
+    put(log, "02:20", "02:30")
+    harness.run_again(placed, {"s": log}, MODES[kind])
+    assert shown(harness, placed) == {"01": 1, "02": 3}
+
+
+@pytest.mark.parametrize("order", [("hourly", "continuous", "daily"), ("continuous", "hourly", "continuous")])
+def test_modes_may_follow_each_other_without_a_hole_or_a_double(harness, log, placed, order):
+    for number, name in enumerate(order):
+        put(log, *[f"{hour:02}:15" for hour in range(1 + 5 * number, 6 + 5 * number)])
+        harness.run_again(placed, {"s": log}, MODES[name])
+    put(log, "23:59")
+    harness.run_again(placed, {"s": log}, MODES[order[-1]], complete=True)
+    assert shown(harness, placed) == {f"{hour:02}": 1 for hour in range(1, 16)} | {"23": 1}
+
+
+def test_the_wall_clock_closes_a_quiet_night(harness, log, define):
+    placed = harness.place(define(WINDOWS.format(facts='clock="wall", skew="1 minute"', emit="final")))
+    put(log, "01:10")
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    assert shown(harness, placed) == {"01": 1}  # it is 06:00 and nothing has come since
+    ownership = ownership_of(harness, placed, log)
+    assert ownership.closed_through == DAY + 4 * HOUR
+    log.clock.move("2 hours")
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    assert ownership_of(harness, placed, log).closed_through == DAY + 6 * HOUR
+
+
+def ownership_of(harness, placed, log) -> Ownership:
+    with harness.job(placed, {"s": log}, MODES["hourly"]) as job:
+        return job.target.ownership()
+
+
+def test_each_snapshot_says_what_it_is(harness, log, placed, spark):
+    put(log, "01:10", "04:30")
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    put(log, "06:30")
+    harness.run_again(placed, {"s": log}, MODES["continuous"])
+    rows = spark.sql(
+        f"SELECT summary['headway.key'] AS key, summary['headway.fingerprint'] AS fingerprint, summary['headway.mode'] AS mode, "
+        f"summary['headway.interval'] AS interval, summary['headway.offsets'] AS offsets FROM {placed.sink.table}.snapshots "
+        "WHERE summary['headway.key'] IS NOT NULL ORDER BY committed_at"
+    ).collect()
+    assert rows[0]["mode"] == "hourly"
+    assert rows[0]["interval"].endswith("/2013-02-01T03:00:00Z")
+    assert json.loads(rows[0]["offsets"])["s"]["to"] == {"0": 2, "1": 0}
+    assert len({r["key"] for r in rows}) == len({(r["key"], r["fingerprint"]) for r in rows})
+    assert rows[-1]["mode"] == "continuous"
+
+
+def test_a_second_run_is_told_who_holds_the_lease(harness, log, placed):
+    put(log, "01:10")
+    with (
+        harness.job(placed, {"s": log}, MODES["hourly"]),
+        pytest.raises(LeaseHeldError, match="hourly run of") as caught,
+    ):
+        harness.run_again(placed, {"s": log}, MODES["daily"])
+    assert caught.value.exit_status == 3
+
+
+def test_pyiceberg_reads_the_table_from_the_same_catalog(harness, log, placed, project):
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    put(log, "01:10", "04:30")
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    home = project.home.resolve()
+    catalog = SqlCatalog("lake", uri=f"sqlite:///{home}/catalog.db", warehouse=str(home / "warehouse"))
+    table = catalog.load_table(placed.sink.table.partition(".")[2])
+    assert table.scan().to_arrow().column("n").to_pylist() == [1]
+    summary = table.current_snapshot().summary
+    assert summary["headway.mode"] == "hourly"
+
+
+def test_a_definition_that_changed_is_published_again(harness, log, define):
+    first = define(WINDOWS.format(facts='clock="log"', emit="final"))
+    placed = harness.place(first)
+    put(log, "01:10", "04:30")
+    wanted = Interval(DAY + HOUR, DAY + 2 * HOUR)
+    harness.run_again(placed, {"s": log}, MODES["hourly"], wanted=wanted)
+    changed = define(
+        WINDOWS.format(facts='clock="log"', emit="final").replace('F.count("*")', 'F.count("*") * 10')
+    )
+    from dataclasses import replace
+
+    again = replace(changed, name=placed.name, outputs=placed.outputs)
+    report = harness.run_again(again, {"s": log}, MODES["hourly"], wanted=wanted)
+    assert [r for _, r in report.intervals] == [2]
+    assert shown(harness, placed) == {"01": 10}

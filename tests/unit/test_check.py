@@ -1,0 +1,156 @@
+"""What `headway check` derives from a plan, and what it refuses: file, line, reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from headway import instant
+from headway.errors import DefinitionError
+from headway.plan.analysis import analyse
+
+HEAD = """
+import datetime, random
+from pyspark.sql import functions as F
+from pyspark.sql.types import TimestampType
+import headway
+from headway import Lookup, pipeline, sinks, sources
+
+@pipeline(
+    inputs={{"s": sources.Kafka("s", schema="k string, at timestamp, n int", event_time="at"){more}}},
+    output_time="{output_time}",
+    outputs=[sinks.Iceberg("lake.n.t", keys={keys})],{extra}
+)
+def p({parameters}):
+    return {body}
+"""
+SECOND = ', "r": sources.Kafka("r", schema="k string, t timestamp, x double", event_time="t")'
+
+
+def text(body, *, output_time="at", more="", extra="", keys="[]", parameters="s"):
+    return HEAD.format(
+        body=body, output_time=output_time, more=more, extra=extra, keys=keys, parameters=parameters
+    )
+
+
+def joined(kind, low, high):
+    condition = f"s.k = r.k AND r.t >= s.at - INTERVAL {low} AND r.t <= s.at + INTERVAL {high}"
+    return f's.alias("s").join(r.alias("r"), F.expr("{condition}"), "{kind}")'
+
+
+@pytest.mark.parametrize(
+    ("body", "output_time", "more", "history", "ahead"),
+    [
+        ('s.filter("n > 1").select("at", "k")', "at", "", "0 seconds", "0 seconds"),
+        ('s.select("at", F.explode(F.array("k")).alias("k"))', "at", "", "0 seconds", "0 seconds"),
+        ('s.groupBy(F.window("at", "1 hour"), "k").count()', "window", "", "1 hour", "0 seconds"),
+        ('s.groupBy(F.window("at", "1 hour", "15 minutes")).count()', "window", "", "1 hour", "0 seconds"),
+        (
+            's.groupBy(*headway.session("at", gap="2 hours", max_length="1 day"), "k").count()',
+            "session",
+            "",
+            "1 day 2 hours",
+            "0 seconds",
+        ),
+        ('s.dropDuplicates(["k", "at"])', "at", "", "0 seconds", "0 seconds"),
+        (
+            joined("inner", "20 MINUTES", "1 HOUR") + '.select(F.greatest("s.at", "r.t").alias("o"))',
+            "o",
+            SECOND,
+            "1 hour",
+            "1 hour",
+        ),
+        (
+            joined("left", "20 MINUTES", "1 HOUR") + '.select("s.at", "r.x")',
+            "at",
+            SECOND,
+            "20 minutes",
+            "1 hour",
+        ),
+        (
+            joined("inner", "20 MINUTES", "0 HOUR") + '.groupBy(F.window("at", "1 hour")).count()',
+            "window",
+            SECOND,
+            "1 hour 20 minutes",
+            "0 seconds",
+        ),
+        (
+            's.dropDuplicates(["k", "at"]).groupBy(F.window("at", "30 minutes")).count()',
+            "window",
+            "",
+            "30 minutes",
+            "0 seconds",
+        ),
+        ('s.withColumnRenamed("at", "moment").select("moment")', "moment", "", "0 seconds", "0 seconds"),
+    ],
+)
+def test_history_and_ahead_are_derived(spark, define, body, output_time, more, history, ahead):
+    found = analyse(
+        spark, define(text(body, output_time=output_time, more=more, parameters="s, r" if more else "s"))
+    )
+    assert (instant.spell(found.reach.history), instant.spell(found.reach.ahead)) == (history, ahead)
+    assert found.continuous_faults == ()
+
+
+def test_a_declaration_only_raises_what_is_derived(spark, define):
+    body = 's.groupBy(F.window("at", "1 hour")).count()'
+    less = analyse(spark, define(text(body, output_time="window", extra='history="1 minute",')))
+    more = analyse(spark, define(text(body, output_time="window", extra='history="5 hours",')))
+    assert instant.spell(less.reach.history) == "1 hour"
+    assert instant.spell(more.reach.history) == "5 hours"
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ('s.withColumn("r", F.rand())', r"rand\(\) is random"),
+        ('s.withColumn("r", F.current_timestamp())', r"current_timestamp\(\) reads the wall clock"),
+        ('s.withColumn("r", F.expr("now()"))', r"makes the rows depend on more than the log"),
+        ('s.withColumn("r", F.lit(datetime.datetime.utcnow()))', r"utcnow\(\) reads the wall clock"),
+        ('s.withColumn("r", F.monotonically_increasing_id())', "depends on how Spark cut the data up"),
+        ('s.withWatermark("at", "1 hour")', r"withWatermark\(\) sets a watermark"),
+        ('s.filter(F.col("n") > len(s.collect()))', r"\.collect\(\) runs a job"),
+        ('s.groupBy(F.window("at", "1 hour").alias("at")).agg(F.collect_list("k"))', r"collect_list\(\) depends on the order"),
+        ('s.groupBy(F.window("at", "1 hour").alias("at")).agg(F.first("k"))', r"first\(\) depends on the order"),
+        ('s.groupBy(F.window("at", "1 hour").alias("at")).agg(F.percentile_approx("n", 0.5))', r"percentile_approx\(\) depends on the order"),
+        ('s.groupBy("k").agg(F.max("at").alias("at"))', "a grouping without time"),
+        ('s.groupBy(F.session_window("at", "1 hour").alias("at")).count()', "a plain session chains"),
+        ('s.dropDuplicates(["k"])', "without the event time among the columns"),
+        ('s.dropDuplicatesWithinWatermark(["k"])', "depend on the size of the micro-batches"),
+        ('s.orderBy("at")', "rows of a table have no order"),
+        ("s.limit(3)", "which rows are kept"),
+        ('s.select("k")', "output_time='at' is no column of the result"),
+        ('s.select("at", "missing")', "AnalysisException"),
+        ("5", "returns int, not a DataFrame"),
+    ],
+)  # fmt: skip
+def test_what_breaks_the_law_is_refused_with_file_and_line(spark, define, body, says):
+    with pytest.raises(DefinitionError, match=says) as caught:
+        analyse(spark, define(text(body)))
+    assert "p_" in str(caught.value)
+    assert ".py:" in str(caught.value)
+    assert caught.value.exit_status == 2
+
+
+def test_streams_joined_without_a_range_of_time_are_refused(spark, define):
+    body = 's.alias("s").join(r.alias("r"), F.expr("s.k = r.k")).select("s.at")'
+    with pytest.raises(DefinitionError, match="without a range of time"):
+        analyse(spark, define(text(body, more=SECOND, parameters="s, r")))
+
+
+def test_a_sorted_list_and_the_size_of_a_set_are_allowed(spark, define):
+    body = 's.groupBy(F.window("at", "1 hour").alias("at")).agg(F.sort_array(F.collect_list("k")).alias("a"), F.size(F.collect_set("k")).alias("b"))'
+    assert analyse(spark, define(text(body))).continuous_faults == ()
+
+
+def test_a_time_hidden_by_a_python_function_needs_a_declaration(spark, define):
+    body = 's.select(F.udf(lambda t: t, TimestampType())("at").alias("at"))'
+    with pytest.raises(DefinitionError, match="cannot be traced to an event time"):
+        analyse(spark, define(text(body)))
+    declared = analyse(spark, define(text(body, extra='history="0 seconds", ahead="0 seconds",')))
+    assert declared.operators.python_functions == 1
+    assert "hidden from the plan" in declared.continuous_faults[0]
+
+
+def test_a_schema_that_is_no_ddl_is_refused(spark, define):
+    with pytest.raises(DefinitionError, match="not Spark DDL"):
+        analyse(spark, define(text("s").replace("k string, at timestamp, n int", "k strin, at")))
