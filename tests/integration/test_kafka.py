@@ -122,7 +122,7 @@ def test_records_that_retention_has_eaten_are_never_skipped_silently(broker, top
     admin.close()
     log = opened(broker, topic)
     with pytest.raises(
-        LostDataError, match=r"retention has eaten .* partition 0: 1 wanted, 3 is the first left"
+        LostDataError, match=r"retention has eaten .* \(partition 0: 1 wanted, 3 is the first left"
     ):
         log.read(spark, Offsets({0: 1, 1: 0, 2: 0}), Offsets({0: 4, 1: 0, 2: 0}))
     log.close()

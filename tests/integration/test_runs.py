@@ -189,7 +189,7 @@ def test_a_definition_that_changed_is_published_again(harness, log, define):
     wanted = Interval(DAY + HOUR, DAY + 2 * HOUR)
     harness.run_again(placed, {"s": log}, MODES["hourly"], wanted=wanted)
     changed = define(
-        WINDOWS.format(facts='clock="log"', emit="final").replace('F.count("*")', 'F.count("*") * 10')
+        WINDOWS.format(facts='clock="log"', emit="final").replace('F.count("*")', '(F.count("*") * 10)')
     )
     from dataclasses import replace
 

@@ -57,7 +57,7 @@ def joined(kind, low, high):
             "o",
             SECOND,
             "1 hour",
-            "1 hour",
+            "0 seconds",
         ),
         (
             joined("left", "20 MINUTES", "1 HOUR") + '.select("s.at", "r.x")',

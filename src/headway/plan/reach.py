@@ -113,6 +113,8 @@ class _Rows:
     """Attributes that are event times floored to epoch multiples, and of what."""
     sessions: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Session structs that have not been grouped by yet: event time attribute and gap."""
+    later: dict[frozenset[str], Reach] = field(default_factory=dict)
+    """Reach of the later one of two times that an inner join has brought together."""
 
 
 def derive(plan: Node, event_times: Mapping[str, str]) -> tuple[dict[str, Reach], Operators]:
@@ -197,6 +199,8 @@ class _Derivation:
                 return None
             is_plain = base == Reach() and length == slide
             return Reach(base.history + length, base.ahead, length if is_plain else None)
+        if expression.kind == "Greatest" and frozenset(_attributes(expression)) in rows.later:
+            return rows.later[frozenset(_attributes(expression))]
         if expression.kind in ("Greatest", "Coalesce", "Least"):
             parts = [self._reach_of(child, rows) for child in expression.children]
             if any(part is None for part in parts):
@@ -255,16 +259,10 @@ class _Derivation:
         selected = self._select(
             node.fields["aggregateExpressions"], _Rows(times, rows.names, True, rows.cuts)
         )
-        keys = {g.attribute_id for g in grouping if "exprId" in g.fields}
         self.operators.group_columns = tuple(
             str(item.fields["name"])
             for item in map(parse_expression, node.fields["aggregateExpressions"])
-            if item.attribute_id in keys
-            or (
-                item.children
-                and item.children[0].fields.get("exprId")
-                and item.children[0].attribute_id in keys
-            )
+            if all(n.kind != "AggregateExpression" for n in item.walk())
         )
         return selected
 
@@ -356,7 +354,12 @@ class _Derivation:
         # right time lies in [left - low, left + high]
         of_left = Reach(max(a.history, low + b.history), max(a.ahead, high + b.ahead))
         of_right = Reach(max(b.history, high + a.history), max(b.ahead, low + a.ahead))
-        return _Rows({left_key: of_left, right_key: of_right}, names, is_source=True)
+        times = {left_key: of_left, right_key: of_right}
+        if kind != "Inner$":
+            return _Rows(times, names, is_source=True)
+        history = max(of_left.history, of_right.history)
+        of_later = Reach(history, max(a.ahead, b.ahead))
+        return _Rows(times, names, is_source=True, later={frozenset(times): of_later})
 
     def _lookup_join(self, left: _Rows, right: _Rows, names: dict[str, str], kind: str) -> _Rows:
         if self.operators.aggregates and (left.is_source or right.is_source):

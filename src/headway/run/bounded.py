@@ -78,6 +78,7 @@ def run(job: Job, request: Request) -> Report:
     if request.wanted is None:
         if job.pipeline.emit == "early":
             _show_open(job, request, report)
+        _look_at_the_rest(job, request, report)
         settle_corrections(job, request, report)
     report.closed_through = job.target.ownership().closed_through or instant.BEGINNING
     return report
@@ -304,7 +305,7 @@ def _look_again(
     readings: Mapping[str, Reading],
     scans: Mapping[str, Scan],
     closed: int,
-    span: Interval,
+    span: Interval | None,
     commit: Commit,
     staged: Staged,
 ) -> tuple[Staged, int]:
@@ -359,6 +360,27 @@ def _commit(
         lookups=lookups,
         ownership=ownership,
     )
+
+
+def _look_at_the_rest(job: Job, request: Request, report: Report) -> None:
+    """Count the new records that no due interval has read: a straggler may be among them."""
+    ownership = job.target.ownership()
+    closed = ownership.closed_through
+    readings = {}
+    for name, ends in request.ends.items():
+        seen = ownership.position.get(name, job.logs[name].begins())
+        if not seen.covers(ends.offsets):
+            readings[name] = Reading(start=seen, end=ends.offsets, new_from=seen)
+    if closed is None or not readings:
+        return
+    scans = {name: recount(job, name, reading, closed) for name, reading in readings.items()}
+    after = ownership.with_position({name: reading.end for name, reading in readings.items()})
+    commit = _commit(job, request, None, 0, readings, {}, after)
+    staged = job.target.stage_empty(commit)
+    staged, quarantined = _look_again(job, readings, scans, closed, None, commit, staged)
+    job.held.check()
+    report.snapshot = job.target.publish(staged)
+    _account(report, job, scans, quarantined, published=0)
 
 
 def settle_corrections(job: Job, request: Request, report: Report) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from headway import instant
 from headway.errors import RejectedDataError
 from headway.interval import Interval, coalesce
+from headway.plan.reach import Reach
 from headway.run import admission
 from headway.run.admission import FATE, Fate
 from headway.run.inputs import Reading, touching
@@ -109,14 +110,17 @@ def _record(job: Job, name: str, reading: Reading, condition: Column) -> tuple[I
     minutes = found.select(
         (F.floor(e / (60 * instant.SECOND)) * 60 * instant.SECOND).alias("minute")
     ).distinct()
-    touched = [
-        Interval(
-            instant.clamp(row["minute"] - reach.ahead),
-            instant.clamp(row["minute"] + 60 * instant.SECOND + reach.history),
-        )
-        for row in minutes.toLocalIterator()
-    ]
+    touched = [_touched(row["minute"], reach) for row in minutes.toLocalIterator()]
     return coalesce(touched)
+
+
+def _touched(minute: int, reach: Reach) -> Interval:
+    """Return the output times that records of one minute may change."""
+    if reach.grid is not None and reach.grid % (60 * instant.SECOND) == 0:
+        start = minute - minute % reach.grid
+        return Interval(start, start + reach.grid)
+    end = minute + 60 * instant.SECOND + reach.history
+    return Interval(instant.clamp(minute - reach.ahead), instant.clamp(end))
 
 
 def _outside(touched: Interval, own: Interval | None) -> list[Interval]:
