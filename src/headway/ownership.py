@@ -52,6 +52,10 @@ class Ownership:
     """Lineage of the stream that owns everything beyond the last final range; none if no stream does."""
     begins: int | None = None
     """Where a stream's ownership begins: it publishes no earlier row."""
+    batch: int = -1
+    """Number of the stream's last micro-batch; -1 before the first."""
+    batch_fingerprint: str = ""
+    """Hash of that batch's inputs."""
 
     @property
     def closed_through(self) -> int | None:
@@ -94,6 +98,10 @@ class Ownership:
             kept.extend(old.over(part) for part in _minus(old.interval, segment.interval))
         return replace(self, segments=_joined([*kept, segment]))
 
+    def without_stream(self) -> Ownership:
+        """Return the map after a bounded run has taken over what a stream owned."""
+        return replace(self, stream=None, begins=None, batch=-1, batch_fingerprint="")
+
     def without_pending(self, interval: Interval) -> Ownership:
         """Return the map after a range was computed from all records that are known."""
         return replace(self, pending=tuple(part for p in self.pending for part in _minus(p, interval)))
@@ -133,6 +141,8 @@ class Ownership:
                 "open_rows": self.open_rows,
                 "stream": self.stream,
                 "begins": None if self.begins is None else instant.iso(self.begins),
+                "batch": self.batch,
+                "batch_fingerprint": self.batch_fingerprint,
             },
             separators=(",", ":"),
         )
@@ -151,6 +161,8 @@ class Ownership:
             open_rows=data["open_rows"],
             stream=data["stream"],
             begins=None if data["begins"] is None else instant.parse(data["begins"]),
+            batch=data["batch"],
+            batch_fingerprint=data["batch_fingerprint"],
         )
 
 

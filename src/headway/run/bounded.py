@@ -273,7 +273,7 @@ def _publish_once(
         segment = Segment(span, request.mode.name, LINEAGE, revision, job.inputs)
         after = ownership.with_final(segment).without_pending(span).with_position(position)
     if request.wanted is None and not request.beside_stream:
-        after = replace(after, stream=None, begins=None)
+        after = after.without_stream()
     commit = _commit(job, request, None if is_open else span, revision, readings, lookups, after)
     holds_rows = ownership.revision(span) > 0 or ownership.open_rows or ownership.stream is not None
     staged = job.target.stage(rows, commit, replace=span if holds_rows else None)

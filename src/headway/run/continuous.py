@@ -45,6 +45,7 @@ _MARKER = -1
 """Fate of a marker row, which is no record."""
 _RACES = 5
 _TICK = 1.0
+_LOOK_EVERY = 60.0
 _CORRECT_EVERY = 30.0
 """Seconds: corrections that come one by one are computed together."""
 
@@ -117,11 +118,11 @@ class _Stream:
         if not self.is_new and ownership.closed_through is not None:
             self.watermark = ownership.closed_through + job.analysis.reach.ahead
         self.epochs: list[versions.Epoch] = []
+        self.looked_at = 0.0
+        self.wants_new_versions = False
         self.corrected_at = time.monotonic()
-        newest = job.target.newest()
-        is_own = newest.get("lineage") == self.lineage and "batch-id" in newest
-        self.last_batch = int(newest["batch-id"]) if is_own else -1
-        self.last_fingerprint = newest.get("fingerprint", "")
+        self.last_batch = -1 if self.is_new else ownership.batch
+        self.last_fingerprint = ownership.batch_fingerprint
         self.step = _step(job.analysis.reach.history)
 
     def run(self) -> Report:
@@ -167,7 +168,7 @@ class _Stream:
         """Run one query to its end; tells whether another one has to follow, with new lookups."""
         job = self.job
         self.started.clear()
-        self.is_stopping = False
+        self.is_stopping = self.wants_new_versions = False
         frames = {name: self._frame(name) for name in job.logs}
         rows = self._rows(frames)
         writer = rows.writeStream.foreachBatch(self._publish).option("checkpointLocation", self.checkpoint)
@@ -258,7 +259,7 @@ class _Stream:
         job = self.job
         entry = offset_log.read(job.spark, self.checkpoint, batch_id, job.logs)
         if self._versions_have_changed():
-            self.is_stopping = True
+            self.wants_new_versions = self.is_stopping = True
             raise _StopRequestedError
         fingerprint = digest([job.inputs, {n: o.to_json() for n, o in entry.ends.items()}, entry.watermark])
         if batch_id <= self.last_batch:
@@ -302,7 +303,14 @@ class _Stream:
                 Interval(published_through, closed), self.request.mode.name, self.lineage, 1, job.inputs
             )
             after = after.with_final(segment)
-        after = replace(after, stream=self.lineage, begins=self.begin, open_rows=True)
+        after = replace(
+            after,
+            stream=self.lineage,
+            begins=self.begin,
+            batch=batch_id,
+            batch_fingerprint=fingerprint,
+            open_rows=True,
+        )
         readings = {
             n: Reading(start=self.progress[n].read, end=end, new_from=self._new_from(n))
             for n, end in entry.ends.items()
@@ -422,8 +430,18 @@ class _Stream:
         self.report.accounts = self.report.accounts.plus(total)
 
     def _versions_have_changed(self) -> bool:
-        if not self.job.pipeline.lookups:
+        """Tell whether a lookup has a version that the query does not know of.
+
+        A version counts for records that arrive `settle` after it or later, so it is enough to
+        look twice within that time.
+        """
+        lookups = self.job.pipeline.lookups.values()
+        if not lookups:
             return False
+        settle = min(instant.duration(lookup.settle) for lookup in lookups) / instant.SECOND
+        if time.monotonic() - self.looked_at < min(_LOOK_EVERY, settle / 2):
+            return False
+        self.looked_at = time.monotonic()
         now = versions.epochs(self.job.spark, self.job.pipeline.lookups, instant.BEGINNING, instant.END)
         return now != self.epochs
 
@@ -496,7 +514,7 @@ class _Stream:
             self.failure is not None or self.stop_requested.is_set() or self.job.held.is_asked_to_stop
         )
         self.is_new = False
-        return not wants_stop and self._versions_have_changed()
+        return not wants_stop and self.wants_new_versions
 
     def _close(self) -> None:
         """Publish, without rows, how far everything is closed: what the last frontier has proved."""
@@ -509,15 +527,14 @@ class _Stream:
         if reached > through:
             segment = Segment(Interval(through, reached), self.request.mode.name, self.lineage, 1, job.inputs)
             after = ownership.with_final(segment)
-            newest = job.target.newest()
             commit = Commit(
                 pipeline=job.pipeline.name,
                 mode=self.request.mode.name,
                 lineage=self.lineage,
                 interval=segment.interval,
                 revision=1,
-                batch_id=int(newest["batch-id"]),
-                fingerprint=newest["fingerprint"],
+                batch_id=ownership.batch,
+                fingerprint=ownership.batch_fingerprint,
                 closed_through=reached,
                 token=job.held.token,
                 offsets={

@@ -73,6 +73,10 @@ class Job:
     logs: Mapping[str, Log]
     target: IcebergTable
     books: Books
+    identities: Mapping[str, str]
+    """The identity of each source's log."""
+    inputs: str
+    """Hash of everything but offsets that the rows depend on."""
     lease: Lease | None
     """None for a job that only looks, such as `headway plan`."""
     state: str
@@ -83,16 +87,6 @@ class Job:
         """The lease of a job that writes."""
         assert self.lease is not None, "this job only looks"
         return self.lease
-
-    @property
-    def identities(self) -> dict[str, str]:
-        """The identity of each source's log."""
-        return {name: log.identity() for name, log in self.logs.items()}
-
-    @property
-    def inputs(self) -> str:
-        """Hash of everything but offsets that the rows depend on."""
-        return digest([self.analysis.definition, self.identities])
 
     def check_identities(self, ownership: Ownership) -> None:
         """See that offsets which were recorded still mean the same records.
@@ -201,6 +195,7 @@ def looking(
     analysis = analyse(spark, pipeline)
     sink = pipeline.sink
     assert isinstance(sink, Iceberg)
+    identities = {name: log.identity() for name, log in logs.items()}
     return Job(
         spark=spark,
         pipeline=pipeline,
@@ -208,6 +203,8 @@ def looking(
         logs=logs,
         target=IcebergTable(spark, sink, output_time=pipeline.output_time, is_window=analysis.is_window),
         books=Books(spark, pipeline.name, sink.table),
+        identities=identities,
+        inputs=digest([analysis.definition, identities]),
         lease=None,
         state=state,
         say=say,

@@ -52,6 +52,7 @@ class IcebergTable:
         self._keys = sink.keys
         self._column = output_time
         self._is_window = is_window
+        self._is_there = False
 
     def prepare(self, schema: StructType) -> None:
         """Make the table where it is missing, and see that it takes the result's columns.
@@ -69,7 +70,8 @@ class IcebergTable:
 
     def ownership(self) -> Ownership:
         """Return the map that the newest own commit on `main` carries."""
-        if not self._spark.catalog.tableExists(self._name):
+        self._is_there = self._is_there or self._spark.catalog.tableExists(self._name)
+        if not self._is_there:
             return Ownership()
         summary = self.newest()
         return Ownership.from_json(summary["ownership"]) if "ownership" in summary else Ownership()
