@@ -39,8 +39,8 @@ def ours(spark, shape, mode_name, *, per_batch=EVENTS // BATCHES, stop=None):
             )
             continuous.run(job, request, stop or threading.Event())
         count = spark.table(placed.sink.table).count()
-        job.target.drop()
-        job.books.drop()
+    job.target.drop()
+    job.books.drop()
     for log in logs.values():
         log.close()
     return count

@@ -55,8 +55,8 @@ def by_headway(spark, _where) -> int:
             job, bounded.Request(mode=mode, grid=mode.grid("America/New_York"), ends=ends, complete=True)
         )
         count = spark.table("lake.bench.year.files").count()
-        job.target.drop()
-        job.books.drop()
+    job.target.drop()
+    job.books.drop()
     return count
 
 

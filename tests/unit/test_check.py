@@ -6,7 +6,7 @@ import pytest
 
 from headway import instant
 from headway.errors import DefinitionError
-from headway.plan.analysis import analyse
+from headway.plan.analysis import analyse, continuous_faults
 
 HEAD = """
 import datetime, random
@@ -84,11 +84,10 @@ def joined(kind, low, high):
     ],
 )
 def test_history_and_ahead_are_derived(spark, define, body, output_time, more, history, ahead):
-    found = analyse(
-        spark, define(text(body, output_time=output_time, more=more, parameters="s, r" if more else "s"))
-    )
+    defined = define(text(body, output_time=output_time, more=more, parameters="s, r" if more else "s"))
+    found = analyse(spark, defined)
     assert (instant.spell(found.reach.history), instant.spell(found.reach.ahead)) == (history, ahead)
-    assert found.continuous_faults == ()
+    assert continuous_faults(spark, defined, found) == []
 
 
 def test_a_declaration_only_raises_what_is_derived(spark, define):
@@ -139,16 +138,18 @@ def test_streams_joined_without_a_range_of_time_are_refused(spark, define):
 
 def test_a_sorted_list_and_the_size_of_a_set_are_allowed(spark, define):
     body = 's.groupBy(F.window("at", "1 hour").alias("at")).agg(F.sort_array(F.collect_list("k")).alias("a"), F.size(F.collect_set("k")).alias("b"))'
-    assert analyse(spark, define(text(body))).continuous_faults == ()
+    defined = define(text(body))
+    assert continuous_faults(spark, defined, analyse(spark, defined)) == []
 
 
 def test_a_time_hidden_by_a_python_function_needs_a_declaration(spark, define):
     body = 's.select(F.udf(lambda t: t, TimestampType())("at").alias("at"))'
     with pytest.raises(DefinitionError, match="cannot be traced to an event time"):
         analyse(spark, define(text(body)))
-    declared = analyse(spark, define(text(body, extra='history="0 seconds", ahead="0 seconds",')))
-    assert declared.operators.python_functions == 1
-    assert "hidden from the plan" in declared.continuous_faults[0]
+    declared = define(text(body, extra='history="0 seconds", ahead="0 seconds",'))
+    found = analyse(spark, declared)
+    assert found.operators.python_functions == 1
+    assert "hidden from the plan" in continuous_faults(spark, declared, found)[0]
 
 
 def test_a_schema_that_is_no_ddl_is_refused(spark, define):

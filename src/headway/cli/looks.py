@@ -8,7 +8,7 @@ from headway import instant
 from headway.cli.context import Context
 from headway.cli.sessions import connected, spark_for
 from headway.errors import CallError, DefinitionError, TransientError
-from headway.plan.analysis import Analysis, analyse
+from headway.plan.analysis import Analysis, analyse, continuous_faults
 from headway.run import bounded
 from headway.run.books import Books
 from headway.run.job import looking
@@ -33,10 +33,9 @@ def check(context: Context, name: str | None) -> int:
                 faults.append(str(exc))
                 found.append({"pipeline": pipeline.name, "ok": False, "says": str(exc)})
                 continue
+            stream_faults = continuous_faults(spark, pipeline, analysis)
             closed = {
-                m.name: analysis.continuous_faults
-                for m in project.modes.values()
-                if not m.is_bounded and analysis.continuous_faults
+                m.name: stream_faults for m in project.modes.values() if not m.is_bounded and stream_faults
             }
             open_ = [m for m in project.modes if m not in closed]
             reach = analysis.reach

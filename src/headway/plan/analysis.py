@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
-__all__ = ["Analysis", "analyse", "value_schema"]
+__all__ = ["Analysis", "analyse", "continuous_faults", "value_schema"]
 
 _NONDETERMINISTIC = {
     "Rand": "rand",
@@ -58,8 +58,8 @@ class Analysis:
     operators: Operators
     is_window: bool
     """Whether the output time is a window or session struct, so that `end` - 1 µs counts."""
-    continuous_faults: tuple[str, ...]
-    """Why the continuous mode is closed; empty where it is open."""
+    is_traced: bool
+    """Whether the plan shows what event time the output time comes from."""
     definition: str
     """Hash of the source text's meaning: layout and comments do not count."""
 
@@ -109,7 +109,7 @@ def analyse(spark: SparkSession, pipeline: Pipeline) -> Analysis:
         reach=_declared(pipeline, reaches.get(pipeline.output_time)),
         operators=operators,
         is_window=kind.startswith("struct"),
-        continuous_faults=tuple(_continuous(spark, pipeline, reaches, operators)),
+        is_traced=pipeline.output_time in reaches,
         definition=_definition(pipeline),
     )
 
@@ -213,11 +213,10 @@ def _call(pipeline: Pipeline, frames: dict[str, DataFrame]) -> DataFrame:
     return result
 
 
-def _continuous(
-    spark: SparkSession, pipeline: Pipeline, reaches: dict[str, Reach], operators: Operators
-) -> list[str]:
-    """Return why Spark cannot run the function on streams, by asking Spark's own checker."""
-    if pipeline.output_time not in reaches:
+def continuous_faults(spark: SparkSession, pipeline: Pipeline, analysis: Analysis) -> list[str]:
+    """Return why the continuous mode is closed to a pipeline, for the last by asking Spark's own checker."""
+    operators = analysis.operators
+    if not analysis.is_traced:
         return ["its output time is hidden from the plan, so nothing proves when a row is final"]
     if operators.is_stateful and pipeline.lookups:
         return [

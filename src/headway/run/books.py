@@ -1,22 +1,25 @@
 """The tables beside a sink: quarantined records, corrections, decisions. For people and reruns.
 
 They live in the sink's catalog, in the namespace `headway`, and exist from the first run on.
-Each record is in each of them once, however often a run that found it is repeated: rows are
-merged by topic, partition and offset.
+Each record is in each of them once, however often a run that found it is repeated: a commit
+carries up to which offsets the records have been looked at.
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
+from headway.offsets import Offsets
 from headway.run.admission import ERROR, FATE, RAW, Fate
-from headway.sinks.iceberg_table import quoted
+from headway.sinks.iceberg_table import java_table, quoted
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
 __all__ = ["Books"]
 
+_POSITION = "headway.position"
 _ID = "source string, topic string, partition int, offset bigint, arrival timestamp"
 _TABLES = {
     "quarantine": f"{_ID}, key binary, value binary, headers array<struct<key: string, value: binary>>, "
@@ -51,8 +54,8 @@ class Books:
                 "'write.metadata.previous-versions-max' = '20')"
             )
 
-    def quarantine(self, source: str, rejected: DataFrame) -> None:
-        """Keep rejected records: raw bytes, where they stood, and why."""
+    def quarantine(self, source: str, rejected: DataFrame, end: Offsets) -> int:
+        """Keep rejected records below `end`: raw bytes, where they stood, and why; returns how many."""
         from pyspark.sql import functions as F
 
         names = F.create_map(*[F.lit(x) for fate in Fate for x in (int(fate), fate.name.lower())])
@@ -68,9 +71,11 @@ class Books:
             names[F.col(FATE)].alias("fate"),
             F.col(ERROR).alias("reason"),
         )
-        self._merge("quarantine", rows)
+        return self._append("quarantine", source, rows, end)
 
-    def corrections(self, source: str, records: DataFrame, e: Column, ahead: int, history: int) -> None:
+    def corrections(
+        self, source: str, records: DataFrame, e: Column, ahead: int, history: int, end: Offsets
+    ) -> None:
         """Write down which record made which range of output time wait for a recomputation."""
         from pyspark.sql import functions as F
 
@@ -88,21 +93,29 @@ class Books:
             F.timestamp_micros(e - F.lit(ahead)).alias("touched_from"),
             F.timestamp_micros(e + F.lit(history)).alias("touched_to"),
         )
-        self._merge("corrections", rows)
+        self._append("corrections", source, rows, end)
 
     def drop(self) -> None:
         """Remove the tables."""
         for table in _TABLES:
             self._spark.sql(f"DROP TABLE IF EXISTS {quoted(self._spark, self.name(table))} PURGE")
 
-    def _merge(self, table: str, rows: DataFrame) -> None:
-        session = rows.sparkSession
-        rows.createOrReplaceTempView("headway_records")
-        try:
-            session.sql(
-                f"MERGE INTO {quoted(session, self.name(table))} t USING headway_records s "
-                "ON t.source = s.source AND t.topic = s.topic AND t.partition = s.partition AND t.offset = s.offset "
-                "WHEN NOT MATCHED THEN INSERT *"
-            )
-        finally:
-            session.catalog.dropTempView("headway_records")
+    def _append(self, table: str, source: str, rows: DataFrame, end: Offsets) -> int:
+        """Append the rows of records below `end` that the table has not got yet; returns how many.
+
+        The commit carries how far each source has been looked at, so a run that is repeated
+        after a crash adds only what is new.
+        """
+        from pyspark.sql import functions as F
+
+        handle = java_table(self._spark, self.name(table))
+        snapshot = handle.currentSnapshot()
+        recorded = None if snapshot is None else snapshot.summary().get(_POSITION)
+        position = json.loads(recorded) if recorded else {}
+        seen = Offsets.from_json(position.get(source, {}))
+        for partition, offset in seen.items():
+            rows = rows.filter((F.col("partition") != partition) | (F.col("offset") >= offset))
+        position[source] = seen.greatest(end).to_json()
+        rows.writeTo(self.name(table)).option(f"snapshot-property.{_POSITION}", json.dumps(position)).append()
+        handle.refresh()
+        return int(handle.currentSnapshot().summary().get("added-records") or 0)

@@ -26,6 +26,7 @@ from headway.interval import Grid, Interval
 from headway.mode import Mode
 from headway.offsets import Offsets
 from headway.ownership import Ownership, Segment
+from headway.plan.analysis import continuous_faults
 from headway.run import admission, bounded, markers, offset_log, rejects, versions
 from headway.run.admission import FATE, Fate
 from headway.run.files import Files
@@ -45,6 +46,7 @@ _MARKER = -1
 """Fate of a marker row, which is no record."""
 _RACES = 5
 _TICK = 1.0
+_MOVE_EVERY = 0.5
 _LOOK_EVERY = 60.0
 _CORRECT_EVERY = 30.0
 """Seconds: corrections that come one by one are computed together."""
@@ -75,10 +77,10 @@ def run(job: Job, request: Request, stop: threading.Event) -> Report:
         FencedOffError: Another run has taken over.
         RejectedDataError: Too many dead letters; the batch was not published.
     """
-    if job.analysis.continuous_faults:
+    faults = continuous_faults(job.spark, job.pipeline, job.analysis)
+    if faults:
         raise DefinitionError(
-            f"pipeline {job.pipeline.name!r} cannot run continuously: "
-            + "; ".join(job.analysis.continuous_faults),
+            f"pipeline {job.pipeline.name!r} cannot run continuously: " + "; ".join(faults),
             where=job.pipeline.where,
         )
     ownership = job.target.ownership()
@@ -119,6 +121,7 @@ class _Stream:
             self.watermark = ownership.closed_through + job.analysis.reach.ahead
         self.epochs: list[versions.Epoch] = []
         self.looked_at = 0.0
+        self.moved_at = 0.0
         self.wants_new_versions = False
         self.corrected_at = time.monotonic()
         self.last_batch = -1 if self.is_new else ownership.batch
@@ -466,6 +469,9 @@ class _Stream:
     def _move_frontiers(self) -> bool:
         """Write what is proved now; tells whether everything that was asked for is published."""
         until = self.request.until
+        if until is None and time.monotonic() - self.moved_at < _MOVE_EVERY:
+            return False
+        self.moved_at = time.monotonic()
         is_caught_up = until is not None and all(
             self.progress[n].read.covers(ends.offsets) for n, ends in until.items()
         )

@@ -64,8 +64,7 @@ def keep(job: Job, name: str, reading: Reading) -> int:
     judged = admission.errors(_raw(job, name, reading), source).filter(
         F.col(FATE).isin([int(f) for f in kept])
     )
-    job.books.quarantine(source.name, judged)
-    return judged.count()
+    return job.books.quarantine(source.name, judged, reading.end)
 
 
 def corrections(
@@ -106,7 +105,7 @@ def _record(job: Job, name: str, reading: Reading, condition: Column) -> tuple[I
     reach = job.analysis.reach
     e = admission.event_time(source)
     found = _new(job, name, reading).filter(condition)
-    job.books.corrections(source.name, found, e, reach.ahead, reach.history)
+    job.books.corrections(source.name, found, e, reach.ahead, reach.history, reading.end)
     minutes = found.select(
         (F.floor(e / (60 * instant.SECOND)) * 60 * instant.SECOND).alias("minute")
     ).distinct()

@@ -16,7 +16,7 @@ from headway.errors import CallError
 from headway.interval import Interval
 from headway.mode import Mode
 from headway.pipeline import Pipeline
-from headway.plan.analysis import Analysis, analyse
+from headway.plan.analysis import Analysis, analyse, continuous_faults
 from headway.run import agreement, bounded, continuous
 from headway.run.job import Job, Report, opened, scratch
 from headway.source import Ends, Log
@@ -81,7 +81,8 @@ def verify(
         CallError: Fewer than two modes are open.
     """
     analysis = analyse(spark, pipeline)
-    is_open = {n: m for n, m in modes.items() if m.is_bounded or not analysis.continuous_faults}
+    closed = continuous_faults(spark, pipeline, analysis)
+    is_open = {n: m for n, m in modes.items() if m.is_bounded or not closed}
     if len(is_open) < 2:
         raise CallError(
             f"only {', '.join(is_open)} is open to {pipeline.name!r}: there is nothing to compare"

@@ -53,6 +53,7 @@ class IcebergTable:
         self._column = output_time
         self._is_window = is_window
         self._is_there = False
+        self._published: tuple[int, Ownership] = (-1, Ownership())
 
     def prepare(self, schema: StructType) -> None:
         """Make the table where it is missing, and see that it takes the result's columns.
@@ -73,6 +74,9 @@ class IcebergTable:
         self._is_there = self._is_there or self._spark.catalog.tableExists(self._name)
         if not self._is_there:
             return Ownership()
+        snapshot = java_table(self._spark, self._name).currentSnapshot()
+        if snapshot is not None and snapshot.snapshotId() == self._published[0]:
+            return self._published[1]
         summary = self.newest()
         return Ownership.from_json(summary["ownership"]) if "ownership" in summary else Ownership()
 
@@ -81,9 +85,8 @@ class IcebergTable:
         table = java_table(self._spark, self._name)
         snapshot = table.currentSnapshot()
         while snapshot is not None:
-            summary = _summary(snapshot)
-            if "ownership" in summary:
-                return {**summary, "snapshot": str(snapshot.snapshotId())}
+            if snapshot.summary().containsKey(f"{_PREFIX}ownership"):
+                return {**_summary(snapshot), "snapshot": str(snapshot.snapshotId())}
             parent = snapshot.parentId()
             snapshot = table.snapshot(parent) if parent is not None else None
         return {}
@@ -155,7 +158,8 @@ class IcebergTable:
             session.catalog.dropTempView(view)
         branch = java_table(self._spark, self._name).snapshot(self._branch)
         # A merge without rows makes no snapshot.
-        return self._staged(commit) if _summary(branch).get("key") == commit.key else self.amend(commit)
+        is_there = branch.summary().get(f"{_PREFIX}key") == commit.key
+        return self._staged(commit) if is_there else self.amend(commit)
 
     def stage_empty(self, commit: Commit) -> Staged:
         """Put a commit without rows on the staging branch: positions and ownership alone."""
@@ -180,7 +184,7 @@ class IcebergTable:
         table = java_table(self._spark, self._name)
         if table.currentSnapshot().snapshotId() == staged.handle:
             return staged.handle
-        has_tag = _TAG in set(table.refs().keySet())
+        has_tag = table.refs().containsKey(_TAG)
         try:
             change = table.manageSnapshots().fastForwardBranch("main", self._branch)
             tagged = change.replaceTag if has_tag else change.createTag
@@ -190,6 +194,7 @@ class IcebergTable:
                 f"{self._name} was changed by another writer while this one staged its rows",
                 hint="Run the same command again.",
             ) from exc
+        self._published = (staged.handle, staged.commit.ownership)
         return staged.handle
 
     def condition(self, interval: Interval) -> str:
