@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 
 from headway import instant
-from headway.demo import flights, replay
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
@@ -26,22 +25,6 @@ KILLS = int(os.environ.get("HEADWAY_KILLS", "2"))
 SEED = int(os.environ.get("HEADWAY_KILL_SEED", "1"))
 START = instant.parse("2013-02-01T05:00:00Z")
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory, broker):
-    """A project of its own whose topic holds a day of flights."""
-    made = tmp_path_factory.mktemp("killed")
-    for name in ("pipelines", "modes", "conf"):
-        shutil.copytree(ROOT / name, made / name, ignore=shutil.ignore_patterns("__pycache__"))
-    local = (made / "conf" / "local.yaml").read_text()
-    (made / "conf" / "local.yaml").write_text(
-        local.replace("bootstrap_servers: embedded", f"bootstrap_servers: {broker.servers}")
-    )
-    replay.new_topics(broker.servers, ["flights"])
-    day = flights.flights(START, START + instant.duration("1 day"))
-    replay.send(broker.servers, {"flights": day}, seconds=0)
-    return made
 
 
 def command(folder, mode):
@@ -78,6 +61,11 @@ def rows(folder):
 
 def wipe(folder):
     shutil.rmtree(folder / ".headway", ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def folder(flights_project):
+    return flights_project
 
 
 @pytest.fixture(scope="module")

@@ -197,3 +197,25 @@ def test_a_definition_that_changed_is_published_again(harness, log, define):
     report = harness.run_again(again, {"s": log}, MODES["hourly"], wanted=wanted)
     assert [r for _, r in report.intervals] == [2]
     assert shown(harness, placed) == {"01": 10}
+
+
+@pytest.mark.parametrize("mode_name", ["hourly", "continuous"])
+def test_a_recreated_topic_is_told_from_the_one_that_was_read(harness, log, placed, mode_name):
+    from headway.errors import LostDataError
+
+    put(log, "01:10", "04:30")
+    harness.run_again(placed, {"s": log}, MODES[mode_name])
+    recreated = MemoryLog("s", partitions=2)
+    put(recreated, "01:10", "02:20", "04:30", "05:30")
+    with pytest.raises(LostDataError, match=r"recreated or cut off .*") as caught:
+        harness.run_again(placed, {"s": recreated}, MODES[mode_name])
+    assert "drop lake.headway_test" in str(caught.value)
+    recreated.close()
+
+
+def test_intervals_before_a_named_one_are_published_by_the_next_run(harness, log, placed):
+    put(log, "01:10", "02:10", "03:10", "05:30")
+    harness.run_again(placed, {"s": log}, MODES["hourly"], wanted=Interval(DAY + 3 * HOUR, DAY + 4 * HOUR))
+    assert shown(harness, placed) == {"03": 1}
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    assert shown(harness, placed) == {"01": 1, "02": 1, "03": 1}

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from headway import instant
+from headway.plan.recognise import attributes, cut_of, is_window_time, session_of, time_range, window_of
 from headway.plan.tree import Node, expressions, parse_expression
 
 __all__ = ["MARKER", "Finding", "Operators", "Reach", "derive"]
@@ -177,10 +178,10 @@ class _Derivation:
             reach = self._reach_of(expression, rows)
             if reach is not None:
                 times[key] = reach
-            cut = _cut_of(expression, rows.cuts, rows.times)
+            cut = cut_of(expression, rows.cuts, rows.times)
             if cut is not None:
                 cuts[key] = cut
-            session = _session_of(expression, rows.sessions)
+            session = session_of(expression, rows.sessions)
             if session is not None:
                 sessions[key] = session
         return _Rows(times, names, rows.is_source, cuts, sessions)
@@ -191,7 +192,7 @@ class _Derivation:
             return self._reach_of(expression.children[0], rows)
         if expression.kind == "AttributeReference":
             return rows.times.get(expression.attribute_id)
-        window = _window(expression)
+        window = window_of(expression)
         if window is not None:
             attribute, length, slide = window
             base = rows.times.get(attribute)
@@ -199,8 +200,8 @@ class _Derivation:
                 return None
             is_plain = base == Reach() and length == slide
             return Reach(base.history + length, base.ahead, length if is_plain else None)
-        if expression.kind == "Greatest" and frozenset(_attributes(expression)) in rows.later:
-            return rows.later[frozenset(_attributes(expression))]
+        if expression.kind == "Greatest" and frozenset(attributes(expression)) in rows.later:
+            return rows.later[frozenset(attributes(expression))]
         if expression.kind in ("Greatest", "Coalesce", "Least"):
             parts = [self._reach_of(child, rows) for child in expression.children]
             if any(part is None for part in parts):
@@ -212,8 +213,8 @@ class _Derivation:
             return widest
         if expression.kind == "GetStructField" and expression.children[0].kind == "AttributeReference":
             return rows.times.get(expression.children[0].attribute_id)
-        if expression.kind == "PreciseTimestampConversion" and _is_window_time(expression):
-            return rows.times.get(_attributes(expression)[0])
+        if expression.kind == "PreciseTimestampConversion" and is_window_time(expression):
+            return rows.times.get(attributes(expression)[0])
         return None
 
     def _expand(self, node: Node, below: list[_Rows]) -> _Rows:
@@ -244,7 +245,7 @@ class _Derivation:
             g.attribute_id: r for g in grouping if "exprId" in g.fields and (r := self._reach_of(g, rows))
         }
         for group in grouping:
-            session = _session_of(group, rows.sessions)
+            session = session_of(group, rows.sessions)
             if session is not None:
                 self.operators.sessions += 1
                 times[group.attribute_id] = self._session(session, grouping, rows)
@@ -269,7 +270,7 @@ class _Derivation:
     def _session(self, session: tuple[str, int], grouping: list[Node], rows: _Rows) -> Reach:
         attribute, gap = session
         base = rows.times.get(attribute, Reach())
-        cut = next((c for c in (_cut_of(g, rows.cuts, rows.times) for g in grouping) if c is not None), None)
+        cut = next((c for c in (cut_of(g, rows.cuts, rows.times) for g in grouping) if c is not None), None)
         if cut is None:
             self._find(
                 "session_window",
@@ -340,7 +341,7 @@ class _Derivation:
         if self.operators.aggregates:
             self.operators.above_aggregate.add("Join")
         condition = parse_expression(node.fields["condition"]) if node.fields.get("condition") else None
-        ranges = _time_range(condition, left.times, right.times)
+        ranges = time_range(condition, left.times, right.times)
         if ranges is None or kind not in _SIDES:
             self._find(
                 "join",
@@ -409,163 +410,3 @@ class _Derivation:
         finding = Finding(operator, reason, hint, unless_declared)
         if finding not in self.operators.findings:
             self.operators.findings.append(finding)
-
-
-def _attributes(expression: Node) -> list[str]:
-    return [n.attribute_id for n in expression.walk() if n.kind == "AttributeReference"]
-
-
-def _literals(expression: Node) -> list[int]:
-    found = []
-    for node in expression.walk():
-        if node.kind == "Literal" and str(node.fields.get("value", "")).lstrip("-").isdigit():
-            found.append(int(node.fields["value"]))
-    return found
-
-
-def _struct_fields(expression: Node) -> dict[str, Node] | None:
-    if expression.kind != "CreateNamedStruct":
-        return None
-    names = [str(child.fields.get("value")) for child in expression.children[::2]]
-    return dict(zip(names, expression.children[1::2], strict=True))
-
-
-def _window(expression: Node) -> tuple[str, int, int] | None:
-    """Recognise what Spark's analyser makes of `window()`: attribute, length and slide."""
-    fields = _struct_fields(expression)
-    if fields is None or list(fields) != ["start", "end"]:
-        return None
-    remainders = [n for n in fields["start"].walk() if n.kind == "Remainder"]
-    attributes = set(_attributes(expression))
-    if not remainders or len(attributes) != 1:
-        return None
-    slide = _literals(remainders[0].children[1])[-1]
-    end = next(n for n in fields["end"].walk() if n.kind == "Add")
-    length = _literals(end.children[1])[-1]
-    offset = [n for n in remainders[0].children[0].walk() if n.kind == "Subtract"]
-    starts_at = _literals(offset[0].children[1])[-1] if offset else 0
-    return attributes.pop(), length, slide if starts_at == 0 else -1
-
-
-def _session_of(expression: Node, known: Mapping[str, tuple[str, int]]) -> tuple[str, int] | None:
-    """Recognise what Spark's analyser makes of `session_window()`: attribute and gap."""
-    if expression.kind == "Alias":
-        return _session_of(expression.children[0], known)
-    if expression.kind == "AttributeReference":
-        return known.get(expression.attribute_id)
-    fields = _struct_fields(expression)
-    if fields is None or list(fields) != ["start", "end"] or _window(expression) is not None:
-        return None
-    attributes = set(_attributes(expression))
-    if len(attributes) != 1:
-        return None
-    gap = next((g for n in fields["end"].walk() if (g := _span(n)) is not None), None)
-    return None if gap is None else (attributes.pop(), gap)
-
-
-def _calendar_interval(literal: Node) -> int | None:
-    """Return the microseconds of an interval literal, however Spark writes it."""
-    value, kind = str(literal.fields.get("value", "")), str(literal.fields.get("dataType", ""))
-    if not kind.startswith("interval") and kind != "calendarinterval":
-        return None
-    if value.lstrip("-").isdigit():
-        return int(value)
-    return instant.duration(value)
-
-
-def _cut_of(expression: Node, cuts: Mapping[str, int], times: Mapping[str, Reach]) -> int | None:
-    """Recognise an event time floored to an epoch multiple, and return the multiple."""
-    if expression.kind == "Alias":
-        return _cut_of(expression.children[0], cuts, times)
-    if expression.kind == "AttributeReference":
-        return cuts.get(expression.attribute_id)
-    if expression.kind != "MicrosToTimestamp" or expression.children[0].kind != "Subtract":
-        return None
-    whole, rest = expression.children[0].children
-    while rest.kind == "Cast":
-        rest = rest.children[0]
-    attributes = set(_attributes(expression))
-    is_floor = whole.kind == "UnixMicros" and rest.kind == "Pmod" and len(attributes) == 1
-    if not is_floor or attributes.pop() not in times:
-        return None
-    return _literals(rest.children[1])[-1]
-
-
-def _is_window_time(expression: Node) -> bool:
-    """Recognise what Spark's analyser makes of `window_time()`: the end less a microsecond."""
-    subtractions = [n for n in expression.walk() if n.kind == "Subtract"]
-    return len(subtractions) == 1 and _literals(subtractions[0].children[1]) == [1]
-
-
-def _time_range(
-    condition: Node | None, left: Mapping[str, Reach], right: Mapping[str, Reach]
-) -> tuple[tuple[str, str], tuple[int, int]] | None:
-    """Return the time attributes that a join condition relates, and how far apart they may be.
-
-    `((l, r), (low, high))` means that `r` lies in `[l - low, l + high]`.
-    """
-    if condition is None:
-        return None
-    bounds: dict[tuple[str, str], list[int | None]] = {}
-    for conjunct in _conjuncts(condition):
-        if len(conjunct.children) != 2:
-            continue
-        a, b = (_linear(child) for child in conjunct.children)
-        if a is None or b is None:
-            continue
-        for first, second, kind in (
-            (a, b, conjunct.kind),
-            (b, a, _FLIPPED.get(conjunct.kind, conjunct.kind)),
-        ):
-            if first[0] in left and second[0] in right:
-                # first.t + first.d  <kind>  second.t + second.d,  so  r - l  <kind'>  first.d - second.d
-                distance = first[1] - second[1]
-                low_high = bounds.setdefault((first[0], second[0]), [None, None])
-                if kind in ("LessThanOrEqual", "LessThan", "EqualTo"):
-                    low_high[0] = -distance
-                if kind in ("GreaterThanOrEqual", "GreaterThan", "EqualTo"):
-                    low_high[1] = distance
-    for pair, (low, high) in bounds.items():
-        if low is not None and high is not None:
-            return pair, (max(low, 0), max(high, 0))
-    return None
-
-
-_FLIPPED = {
-    "LessThan": "GreaterThan",
-    "LessThanOrEqual": "GreaterThanOrEqual",
-    "GreaterThan": "LessThan",
-    "GreaterThanOrEqual": "LessThanOrEqual",
-}
-
-
-def _conjuncts(condition: Node) -> list[Node]:
-    if condition.kind == "And":
-        return [c for child in condition.children for c in _conjuncts(child)]
-    if condition.kind == "Between":
-        return _conjuncts(condition.children[0])
-    return [condition]
-
-
-def _linear(expression: Node) -> tuple[str, int] | None:
-    """Recognise `attribute plus or minus a constant span`."""
-    if expression.kind == "AttributeReference":
-        return expression.attribute_id, 0
-    if expression.kind in ("Cast", "DatetimeSub", "KnownNotNull", "KnownNullable"):
-        return _linear(expression.children[0])
-    if expression.kind in ("TimestampAddInterval", "TimeAdd"):
-        base = _linear(expression.children[0])
-        span = _span(expression.children[1])
-        return None if base is None or span is None else (base[0], base[1] + span)
-    return None
-
-
-def _span(expression: Node) -> int | None:
-    if expression.kind == "UnaryMinus":
-        span = _span(expression.children[0])
-        return None if span is None else -span
-    if expression.kind == "Cast" and "interval" in str(expression.fields.get("dataType", "")):
-        below = expression.children[0]
-        text = str(below.fields.get("value", "")) if below.kind == "Literal" else ""
-        return instant.duration(text) if text and below.fields.get("dataType") == "string" else _span(below)
-    return _calendar_interval(expression) if expression.kind == "Literal" else None

@@ -124,8 +124,8 @@ def to_publish(job: Job, request: Request, ownership: Ownership, through: int) -
         begin, through = grid.floor(bounds[0]), grid.floor(through)
         if request.complete:
             through = min(through, grid.ceiling(bounds[1]))
-        if ownership.segments:
-            begin = ownership.segments[0].interval.start
+        if ownership.segments:  # retention may have eaten what the first ones were made of
+            begin = min(begin, ownership.segments[0].interval.start)
         if begin >= through:
             return []
         gaps = ownership.gaps(Interval(begin, through))

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headway import instant
 from headway.accounts import Accounts
@@ -27,17 +27,17 @@ from headway.mode import Mode
 from headway.offsets import Offsets
 from headway.ownership import Ownership, Segment
 from headway.plan.analysis import continuous_faults
-from headway.run import admission, bounded, markers, offset_log, rejects, versions
+from headway.run import admission, bounded, markers, observation, offset_log, rejects, versions
 from headway.run.admission import FATE, Fate
 from headway.run.files import Files
-from headway.run.inputs import Reading, Scan, recount, scan_of
+from headway.run.inputs import Reading, Scan, recount
 from headway.run.job import Job, Report, digest
 from headway.sink import Commit, Staged
 from headway.sinks.iceberg_table import MainMovedError
-from headway.source import Ends, Source
+from headway.source import Ends
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
     from pyspark.sql.streaming.query import StreamingQuery
 
 __all__ = ["Request", "run"]
@@ -211,7 +211,9 @@ class _Stream:
         )
         together = judged.unionByName(marks, allowMissingColumns=True)
         watched = together.withWatermark(source.event_time, f"{markers.DELAY_DAYS} days")
-        counted = watched.observe(_observation(name), *_counts(source, sorted(self.progress[name].read)))
+        counted = watched.observe(
+            observation.name_of(name), *observation.counts(source, sorted(self.progress[name].read))
+        )
         return admission.admit(counted, F.col(FATE) == int(Fate.ADMITTED))
 
     def _rows(self, frames: Mapping[str, DataFrame]) -> DataFrame:
@@ -375,9 +377,9 @@ class _Stream:
     def _scans(self, readings: Mapping[str, Reading], watermark: int) -> dict[str, Scan]:
         """Return what the batch counted while it wrote; doubtful counts are taken again."""
         scans = {}
-        observed = _observed(self.query)
+        observed = observation.of_running_batch(self.query)
         for name, reading in readings.items():
-            counts = observed.get(_observation(name))
+            counts = observed.get(observation.name_of(name))
             arrivals = self.progress[name].arrivals
             for partition in reading.end:
                 arrival = None if counts is None else counts.get(f"a{partition}")
@@ -386,7 +388,7 @@ class _Stream:
             if reading.new_records == 0:
                 scans[name] = Scan(accounts=Accounts(), touching=0)
                 continue
-            scan = None if counts is None else _scan_of(counts, watermark)
+            scan = None if counts is None else observation.scan_of_batch(counts, watermark)
             if scan is None or scan.accounts.read != reading.new_records or scan.accounts.balance():
                 arrivals |= self.job.logs[name].latest_arrivals(reading.end)
                 scan = recount(self.job, name, reading, watermark)
@@ -544,7 +546,8 @@ class _Stream:
                 closed_through=reached,
                 token=job.held.token,
                 offsets={
-                    n: {"from": p.read.to_json(), "to": p.read.to_json()} for n, p in self.progress.items()
+                    n: {"from": p.read.to_json(), "to": p.read.to_json(), "log": job.identities[n]}
+                    for n, p in self.progress.items()
                 },
                 lookups={},
                 ownership=after,
@@ -562,58 +565,6 @@ def _correct(job: Job, request: Request, report: Report) -> None:
     ends = request.until or {name: log.ends() for name, log in job.logs.items()}
     asked = bounded.Request(mode=request.mode, grid=request.grid, ends=ends, beside_stream=True)
     bounded.settle_corrections(job, asked, report)
-
-
-def _scan_of(counts: Mapping[str, Any], watermark: int) -> Scan:
-    """Turn what a batch has counted into accounts; stragglers lie at or below the watermark."""
-    is_straggling = counts["least"] is not None and counts["least"] <= watermark
-    return scan_of({**counts, "touching": int(is_straggling or counts["correctable"] > 0)})
-
-
-def _observation(name: str) -> str:
-    return f"headway_{name}"
-
-
-def _counts(source: Source, partitions: list[int]) -> list[Column]:
-    from pyspark.sql import functions as F
-
-    fate = F.col(FATE)
-
-    def count(condition: Column, name: str) -> Column:
-        return F.count(F.when(condition, 1)).alias(name)
-
-    arrival = F.unix_micros(F.col("_log.arrival"))
-    return [
-        count(fate >= 0, "read"),
-        count(fate == int(Fate.ADMITTED), "admitted"),
-        count(fate.isin(int(Fate.LATE), int(Fate.CORRECTABLE)), "late"),
-        count(fate == int(Fate.EARLY), "early"),
-        count(fate == int(Fate.DEAD), "dead"),
-        count(fate == int(Fate.TOMBSTONE), "tombstones"),
-        count(fate == int(Fate.CORRECTABLE), "correctable"),
-        F.min(F.when(fate == int(Fate.ADMITTED), admission.event_time(source))).alias("least"),
-        *[F.max(F.when(F.col("_log.partition") == p, arrival)).alias(f"a{p}") for p in partitions],
-    ]
-
-
-def _observed(query: StreamingQuery | None) -> dict[str, dict[str, Any]]:
-    """Return what the batch that runs now has observed, by name.
-
-    Spark hands observations to listeners after the batch; the commit needs them before it, so
-    they are read from the execution itself.
-    """
-    assert query is not None
-    metrics = query._jsq.streamingQuery().lastExecution().observedMetrics()
-    found: dict[str, dict[str, Any]] = {}
-    names = metrics.keysIterator()
-    while names.hasNext():
-        name = names.next()
-        row = metrics.get(name).get()
-        if row.schema() is None:
-            continue
-        fields = row.schema().fieldNames()
-        found[name] = {field: None if row.isNullAt(i) else row.getLong(i) for i, field in enumerate(fields)}
-    return found
 
 
 def _step(history: int) -> int:

@@ -92,21 +92,22 @@ class Job:
         """See that offsets which were recorded still mean the same records.
 
         Raises:
-            LostDataError: A topic has fewer records than were read from it once.
+            LostDataError: A topic was recreated, or is shorter than what was read from it once.
         """
+        offsets = json.loads(self.target.newest().get("offsets", "{}"))
         for name, position in ownership.position.items():
             if name not in self.logs:
                 continue
+            topic = self.pipeline.sources[name].name
+            recorded = offsets.get(name, {}).get("log", self.identities[name])
             ends = self.logs[name].ends().offsets
-            short = {p: (o, ends.get(p, 0)) for p, o in position.items() if o > ends.get(p, 0)}
-            if short:
-                spans = ", ".join(
-                    f"partition {p}: read up to {a}, ends at {b}" for p, (a, b) in short.items()
-                )
-                raise LostDataError(
-                    f"topic {self.pipeline.sources[name].name!r} was recreated or cut off: it ends before what was read from it ({spans})",
-                    hint="Restore the topic, or drop the table to publish everything anew from the new topic.",
-                )
+            if recorded == self.identities[name] and ends.covers(position):
+                continue
+            raise LostDataError(
+                f"topic {topic!r} is not the one that was read before: it was recreated or cut off "
+                f"(read up to {position.to_json()}, ends at {ends.to_json()})",
+                hint=f"Restore the topic; or drop {self.pipeline.sink.table} to publish everything anew from the new one.",
+            )
 
 
 def digest(facts: object) -> str:
