@@ -313,11 +313,7 @@ def _look_again(
     quarantined = 0
     touched: list[Interval] = []
     for name, scan in scans.items():
-        accounts = scan.accounts
-        if accounts.dead:
-            rejects.stop_if_too_many(job, name, readings[name])
-        if accounts.dead or (accounts.late + accounts.early and job.pipeline.sources[name].late != "drop"):
-            quarantined += rejects.keep(job, name, readings[name])
+        quarantined += rejects.settle(job, name, readings[name], scan.accounts)
         if scan.touching:
             touched += rejects.corrections(job, name, readings[name], closed, span)
     if touched:

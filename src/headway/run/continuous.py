@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING
 
 from headway import instant
 from headway.accounts import Accounts
-from headway.errors import DefinitionError, Error, ResultError, TerminalError, TransientError
+from headway.errors import (
+    DefinitionError,
+    Error,
+    ResultError,
+    TerminalError,
+    TransientError,
+    UnavailableError,
+)
 from headway.frontier import frontier
 from headway.interval import Grid, Interval
 from headway.mode import Mode
@@ -408,13 +415,7 @@ class _Stream:
         quarantined = 0
         touched: list[Interval] = []
         for name, scan in scans.items():
-            accounts = scan.accounts
-            if accounts.dead:
-                rejects.stop_if_too_many(job, name, readings[name])
-            if accounts.dead or (
-                accounts.late + accounts.early and job.pipeline.sources[name].late != "drop"
-            ):
-                quarantined += rejects.keep(job, name, readings[name])
+            quarantined += rejects.settle(job, name, readings[name], scan.accounts)
             if scan.touching:
                 touched += rejects.left_out(job, name, readings[name], watermark)
         touched = [Interval(max(t.start, self.begin), t.end) for t in touched if t.end > self.begin]
@@ -504,18 +505,20 @@ class _Stream:
         if time.monotonic() - self.corrected_at < _CORRECT_EVERY:
             return
         self.corrected_at = time.monotonic()
-        ownership = self.job.target.ownership()
-        if not ownership.corrections(before=ownership.closed_through or instant.BEGINNING):
-            return
         with self.gate:
-            _correct(self.job, self.request, self.report)
+            ownership = self.job.target.ownership()
+            if ownership.corrections(before=ownership.closed_through or instant.BEGINNING):
+                _correct(self.job, self.request, self.report)
 
     def _stop_query(self) -> None:
         """Stop between two batches: no batch is inside its commit while the query is told to stop."""
         assert self.query is not None
         self.is_stopping = self.is_stopping or self.failure is None
+        context = self.job.spark.sparkContext
+        context.setLogLevel("OFF")  # a batch that was about to begin ends with an error, on purpose
         with self.gate:
             self.query.stop()
+        context.setLogLevel("ERROR")
 
     def _is_replanned(self) -> bool:
         wants_stop = (
@@ -577,6 +580,13 @@ def _query_error(query: StreamingQuery) -> Error:
     said = str(exc).strip().splitlines() if exc is not None else ["it ended without a reason"]
     if "Concurrent" in " ".join(said[:3]):
         return TransientError("the stream ended: another query uses its checkpoint")
+    if any(
+        word in " ".join(said) for word in ("TimeoutException", "DisconnectException", "Connection refused")
+    ):
+        return UnavailableError(
+            "the stream ended: the Kafka broker no longer answers",
+            hint="Run the same command again once it does; nothing is lost.",
+        )
     return TerminalError(
         "the stream ended: " + " ".join(said[:4]), hint="Run with -v for Spark's own stack trace."
     )

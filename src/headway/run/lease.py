@@ -73,8 +73,7 @@ class Lease:
     """Holders that were dead or silent, and have lost their lease to this one."""
     alive: tuple[Holder, ...]
     """Holders of other ranges."""
-    _table: str
-    _spark: SparkSession
+    _table: Any
     _stop: threading.Event
 
     @property
@@ -96,7 +95,8 @@ class Lease:
         Raises:
             FencedOffError: Another run has taken over.
         """
-        held, _ = _read(java_table(self._spark, self._table))
+        self._table.refresh()
+        held, _ = _read(self._table)
         if all(h.token != self.token for h in held):
             raise FencedOffError(
                 "this run's lease has been taken over by another run",
@@ -149,7 +149,7 @@ def taken(
     thread = threading.Thread(target=live, name="headway-lease", daemon=True)
     thread.start()
     try:
-        yield Lease(holder, overtaken, alive, table, spark, stop)
+        yield Lease(holder, overtaken, alive, java_table(spark, table), stop)
     finally:
         ended.set()
         thread.join()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headway import instant
+from headway.accounts import Accounts
 from headway.errors import RejectedDataError
 from headway.interval import Interval, coalesce
 from headway.plan.reach import Reach
@@ -16,10 +17,22 @@ from headway.run.job import Job
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-__all__ = ["corrections", "keep", "left_out", "stop_if_too_many"]
+__all__ = ["corrections", "keep", "left_out", "settle", "stop_if_too_many"]
 
 _LEAST_HOUR = 1_000
 _SHOWN = 3
+
+
+def settle(job: Job, name: str, reading: Reading, accounts: Accounts) -> int:
+    """Do what a source's policy wants with new records that were not admitted; returns how many are kept.
+
+    Raises:
+        RejectedDataError: Too many of them are dead letters.
+    """
+    if accounts.dead:
+        stop_if_too_many(job, name, reading)
+    is_kept = accounts.late + accounts.early > 0 and job.pipeline.sources[name].late != "drop"
+    return keep(job, name, reading) if accounts.dead or is_kept else 0
 
 
 def stop_if_too_many(job: Job, name: str, reading: Reading) -> None:

@@ -53,6 +53,7 @@ class IcebergTable:
         self._column = output_time
         self._is_window = is_window
         self._is_there = False
+        self._handle: Any = None
         self._published: tuple[int, Ownership] = (-1, Ownership())
 
     def prepare(self, schema: StructType) -> None:
@@ -65,7 +66,7 @@ class IcebergTable:
             self._compare(schema)
         else:
             self._create(schema)
-        table = java_table(self._spark, self._name)
+        table = self._table()
         if table.currentSnapshot() is None:
             table.newFastAppend().set(f"{_PREFIX}ownership", Ownership().to_json()).commit()
 
@@ -74,7 +75,7 @@ class IcebergTable:
         self._is_there = self._is_there or self._spark.catalog.tableExists(self._name)
         if not self._is_there:
             return Ownership()
-        snapshot = java_table(self._spark, self._name).currentSnapshot()
+        snapshot = self._table().currentSnapshot()
         if snapshot is not None and snapshot.snapshotId() == self._published[0]:
             return self._published[1]
         summary = self.newest()
@@ -82,7 +83,7 @@ class IcebergTable:
 
     def newest(self) -> dict[str, str]:
         """Return headway's entries in the summary of the newest own snapshot on `main`."""
-        table = java_table(self._spark, self._name)
+        table = self._table()
         snapshot = table.currentSnapshot()
         while snapshot is not None:
             if snapshot.summary().containsKey(f"{_PREFIX}ownership"):
@@ -93,7 +94,7 @@ class IcebergTable:
 
     def open_branch(self, token: int, alive: Collection[int]) -> None:
         """Make the staging branch of a token at `main`, and remove those of runs that have ended."""
-        table = java_table(self._spark, self._name)
+        table = self._table()
         self._branch = f"headway_{token}"
         kept = {f"headway_{other}" for other in alive}
         names = set(table.refs().keySet())
@@ -105,13 +106,13 @@ class IcebergTable:
 
     def close_branch(self) -> None:
         """Remove the staging branch."""
-        table = java_table(self._spark, self._name)
+        table = self._table()
         if self._branch in set(table.refs().keySet()):
             _commit(table.manageSnapshots().removeBranch(self._branch))
 
     def fence(self, token: int) -> None:
         """Move `main` by a commit without rows, so that whatever others have staged cannot be published."""
-        append = java_table(self._spark, self._name).newFastAppend()
+        append = self._table().newFastAppend()
         for key, value in {**self.newest(), "token": str(token)}.items():
             if key != "snapshot":
                 append = append.set(f"{_PREFIX}{key}", value)
@@ -156,7 +157,7 @@ class IcebergTable:
             for key in settings:
                 session.conf.unset(key)
             session.catalog.dropTempView(view)
-        branch = java_table(self._spark, self._name).snapshot(self._branch)
+        branch = self._table().snapshot(self._branch)
         # A merge without rows makes no snapshot.
         is_there = branch.summary().get(f"{_PREFIX}key") == commit.key
         return self._staged(commit) if is_there else self.amend(commit)
@@ -168,7 +169,7 @@ class IcebergTable:
 
     def amend(self, commit: Commit) -> Staged:
         """Put one more commit without rows on top of what is staged, with a newer map."""
-        table = java_table(self._spark, self._name)
+        table = self._table()
         append = table.newFastAppend().toBranch(self._branch)
         for key, value in _entries(commit).items():
             append = append.set(f"{_PREFIX}{key}", value)
@@ -181,7 +182,7 @@ class IcebergTable:
         Raises:
             MainMovedError: Another writer has moved `main`; stage again.
         """
-        table = java_table(self._spark, self._name)
+        table = self._table()
         if table.currentSnapshot().snapshotId() == staged.handle:
             return staged.handle
         has_tag = table.refs().containsKey(_TAG)
@@ -207,7 +208,16 @@ class IcebergTable:
 
     def drop(self) -> None:
         """Remove the table and its files."""
+        self._handle = None
         self._spark.sql(f"DROP TABLE IF EXISTS {quoted(self._spark, self._name)} PURGE")
+
+    def _table(self) -> Any:
+        """Return Iceberg's own handle, brought up to date: cheap where nothing has changed."""
+        if self._handle is None:
+            self._handle = java_table(self._spark, self._name)
+        else:
+            self._handle.refresh()
+        return self._handle
 
     def _create(self, schema: StructType) -> None:
         jvm = self._spark._jvm
@@ -240,7 +250,7 @@ class IcebergTable:
 
     def _reset(self) -> None:
         """Bring the staging branch back to `main`, so that nothing of an aborted attempt stays."""
-        table = java_table(self._spark, self._name)
+        table = self._table()
         head = table.currentSnapshot().snapshotId()
         branch = table.snapshot(self._branch)
         if branch is None:
@@ -252,7 +262,7 @@ class IcebergTable:
             _commit(table.manageSnapshots().replaceBranch(self._branch, head))
 
     def _staged(self, commit: Commit) -> Staged:
-        snapshot = java_table(self._spark, self._name).snapshot(self._branch)
+        snapshot = self._table().snapshot(self._branch)
         added = int(snapshot.summary().get("added-records") or 0)
         return Staged(commit, added, snapshot.snapshotId())
 
