@@ -164,7 +164,10 @@ class Log(Protocol):
         ...
 
     def latest_arrivals(self, ends: Offsets) -> dict[int, int]:
-        """Return the greatest arrival below `ends`, for each partition that holds a record there."""
+        """Return how far arrivals have come below `ends`, for each partition that holds a record there.
+
+        That is the greatest of them, or one that lies at most `disorder` behind it.
+        """
         ...
 
     def earliest_arrivals(self) -> dict[int, int]:

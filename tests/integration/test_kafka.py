@@ -69,6 +69,41 @@ def test_offsets_and_arrivals_are_the_brokers(broker, topic, send):
     log.close()
 
 
+def test_arrivals_below_an_end_that_lies_before_the_logs_own(broker, topic, send):
+    """What lies behind the end that a run has resolved must not hide what lies before it."""
+    for minute in range(5):
+        send({"n": minute}, minute)
+    log = opened(broker, topic)
+    cut = Offsets({0: 3, 1: 0, 2: 0})
+    assert log.latest_arrivals(cut) == {0: START + 120 * instant.SECOND}
+    log.close()
+
+
+def test_a_stream_ends_at_a_cut_with_everything_before_it_published(
+    broker, topic, send, spark, define, harness
+):
+    """`verify` cuts the log where later records cannot matter; the rest of it goes on behind the cut."""
+    from headway.interval import Interval
+    from headway.run.verify import verify
+    from headway.testing import MODES
+
+    for minute in range(0, 12 * 60, 10):
+        send(
+            {"n": 1, "at": instant.iso(START + minute * 60 * instant.SECOND)},
+            minute,
+            partition=minute // 10 % 2,
+        )
+    log = opened(broker, topic)
+    pipeline = define(PIPELINE.format(topic=topic, kind="timestamp"))
+    span = Interval(START + 3_600_000_000, START + 4 * 3_600_000_000)
+    verdict = verify(
+        spark, pipeline, {"s": log}, {m: MODES[m] for m in ("hourly", "continuous")}, span, zone="UTC"
+    )
+    assert verdict.agree
+    assert [m["rows"] for m in verdict.modes] == [3, 3]
+    log.close()
+
+
 def test_a_range_is_read_with_bytes_headers_and_place(broker, topic, send, spark):
     send({"n": 1}, 0)
     send(b"\xff\x00", 1, headers=[("h", b"x")])

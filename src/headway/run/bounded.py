@@ -170,7 +170,7 @@ def output_range(job: Job, ends: Mapping[str, Ends]) -> tuple[int, int] | None:
         if earliest:
             lows.append(min(earliest.values()) - source.disorder_micros - source.too_late_micros)
         if latest:
-            highs.append(max(latest.values()) + source.earliness_micros)
+            highs.append(max(latest.values()) + source.disorder_micros + source.earliness_micros)
     if not lows:
         return None
     first = instant.clamp(min(lows) - reach.ahead)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.protocol.consumer import IsolationLevel
@@ -23,6 +23,7 @@ __all__ = ["KafkaLog"]
 
 _MILLI = 1_000
 _UNKNOWN = -1
+_POLL = 5_000
 T = TypeVar("T")
 
 
@@ -68,13 +69,18 @@ class KafkaLog:
         )
 
     def latest_arrivals(self, ends: Offsets) -> dict[int, int]:
-        """Return the greatest arrival of each partition, where it lies below `ends`."""
+        """Return how far arrivals have come below `ends`: the greatest, else that of the last record."""
         found = self._list(dict.fromkeys(self._partitions(), OffsetSpec.MAX_TIMESTAMP))
-        return {
-            p: at.timestamp * _MILLI
-            for p, at in found.items()
-            if at.offset != _UNKNOWN and at.offset < ends.get(p, 0)
-        }
+        begins = self.begins()
+        arrivals = {}
+        for p, at in found.items():
+            if at.offset != _UNKNOWN and at.offset < ends.get(p, 0):
+                arrivals[p] = at.timestamp * _MILLI
+            elif ends.get(p, 0) > begins.get(p, 0):
+                last = self._ask(lambda p=p: self._last_arrival(p, begins[p], ends[p]))  # type: ignore[misc]
+                if last is not None:
+                    arrivals[p] = last
+        return arrivals
 
     def earliest_arrivals(self) -> dict[int, int]:
         """Return the arrival of the first record of each partition that has one."""
@@ -132,6 +138,30 @@ class KafkaLog:
                 f"the Kafka broker at {self._servers} did not answer for topic {self._topic!r}: {type(exc).__name__}",
                 hint="Look at the broker, then run the same command again.",
             ) from exc
+
+    def _last_arrival(self, partition: int, begin: int, end: int) -> int | None:
+        """Read the last record below `end`; the offsets before it may be marks of transactions."""
+        at = TopicPartition(self._topic, partition)
+        consumer = KafkaConsumer(
+            bootstrap_servers=self._servers.split(","),
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+        )
+        try:
+            consumer.assign([at])
+            back = 1
+            while True:
+                start = max(begin, end - back)
+                consumer.seek(at, start)
+                records = consumer.poll(timeout_ms=_POLL, max_records=back).get(at, [])
+                below = [r.timestamp * _MILLI for r in records if r.offset < end]
+                if below:
+                    return int(max(below))
+                if start == begin:
+                    return None
+                back *= 16
+        finally:
+            consumer.close()
 
     def _describe(self) -> tuple[str, list[int]]:
         topics: list[dict[str, Any]] = self._ask(lambda: self._admin.describe_topics([self._topic]))
