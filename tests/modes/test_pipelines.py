@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from chispa import assert_df_equality
 
-from headway.testing import MemoryLog
+from headway.testing import MODES, MemoryLog
 
 pytestmark = pytest.mark.slow
 SECOND_OF_FEBRUARY = "2013-02-02T"
@@ -118,6 +118,19 @@ def test_aircraft_days_are_cut_alike_in_every_mode(harness, project, mode):
         for r in rows
     )
     assert found == [("01 04", "02 01", 4), ("02 00", "02 11", 2), ("02 18", "03 00", 1)]
+
+
+def test_sessions_are_merged_before_their_interval_is_cut_out(harness, project):
+    """Spark would push the interval's condition below the merging of sessions, hour by hour."""
+    log = MemoryLog("flights")
+    for at in ("2013-02-01T13:50:00Z", "2013-02-01T18:25:00Z", "2013-02-01T23:10:00Z"):
+        log.append(flight("00:00") | {"scheduled_at": at}, arrival=at)
+    placed = harness.place(project.pipelines["aircraft_days"])
+    harness.run_again(placed, {"flights": log}, MODES["hourly"], complete=True, records_per_job=1)
+    log.close()
+    assert [
+        (r["legs"], r["session"]["end"].strftime("%d %H:%M")) for r in harness.table(placed).collect()
+    ] == [(3, "02 05:10")]
 
 
 def test_first_seen_keeps_one_of_each(harness, project, mode, flights):

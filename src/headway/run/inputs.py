@@ -71,7 +71,7 @@ def result(
         judged[name] = admission.admit(frame, within)
     lookups = job.pipeline.lookups
     if not lookups:
-        return job.pipeline.function(**judged).filter(job.target.condition(span)), {}
+        return _apply(job, judged).filter(job.target.condition(span)), {}
     row_by_row = not job.analysis.is_stateful
     found = versions.epochs(
         job.spark,
@@ -95,13 +95,28 @@ def result(
                 )
                 for name, frame in judged.items()
             }
-        part = job.pipeline.function(**records, **frames)
+        part = _apply(job, {**records, **frames})
         bounds = span if row_by_row else Interval(max(span.start, epoch.start), min(span.end, epoch.end))
         parts.append(part.filter(job.target.condition(bounds)))
     rows = parts[0]
     for part in parts[1:]:
         rows = rows.unionByName(part)
     return rows, used
+
+
+def _apply(job: Job, frames: Mapping[str, DataFrame]) -> DataFrame:
+    """Call the function, and keep Spark from filtering its sessions before they are merged.
+
+    Spark pushes a condition on a grouping column below the grouping. A session window is no
+    ordinary one: its value changes when sessions merge, so the condition would take away events
+    that belong to a session which is wanted. An observation stops the push-down.
+    """
+    from pyspark.sql import functions as F
+
+    rows = job.pipeline.function(**frames)
+    if job.analysis.operators.sessions:
+        rows = rows.observe("headway_sessions", F.count(F.lit(1)).alias("rows"))
+    return rows
 
 
 def recount(job: Job, name: str, reading: Reading, closed: int) -> Scan:
