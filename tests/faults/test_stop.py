@@ -44,11 +44,14 @@ def wait_until_it_has_published(folder):
     home = (folder / ".headway").resolve()
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        catalog = SqlCatalog("lake", uri=f"sqlite:///{home}/catalog.db", warehouse=str(home / "warehouse"))
-        if (home / "catalog.db").exists() and catalog.table_exists("flights.punctuality"):
-            snapshot = catalog.load_table("flights.punctuality").current_snapshot()
-            if snapshot is not None and "headway.batch-id" in snapshot.summary.additional_properties:
-                return
+        if (home / "catalog.db").exists():
+            catalog = SqlCatalog(
+                "lake", uri=f"sqlite:///{home}/catalog.db", warehouse=str(home / "warehouse")
+            )
+            if catalog.table_exists("flights.punctuality"):
+                snapshot = catalog.load_table("flights.punctuality").current_snapshot()
+                if snapshot is not None and "headway.batch-id" in snapshot.summary.additional_properties:
+                    return
         time.sleep(0.5)
     pytest.fail("the stream has published nothing within two minutes")
 
