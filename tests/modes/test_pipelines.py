@@ -123,14 +123,15 @@ def test_aircraft_days_are_cut_alike_in_every_mode(harness, project, mode):
 def test_sessions_are_merged_before_their_interval_is_cut_out(harness, project):
     """Spark would push the interval's condition below the merging of sessions, hour by hour."""
     log = MemoryLog("flights")
-    for at in ("2013-02-01T13:50:00Z", "2013-02-01T18:25:00Z", "2013-02-01T23:10:00Z"):
+    # The last but one lies exactly six hours after the one before, at the start of an hour, and still belongs to it.
+    for at in ("2013-02-01T06:00:00Z", "2013-02-01T12:00:00Z", "2013-02-01T17:10:00Z"):
         log.append(flight("00:00") | {"scheduled_at": at}, arrival=at)
     placed = harness.place(project.pipelines["aircraft_days"])
     harness.run_again(placed, {"flights": log}, MODES["hourly"], complete=True, records_per_job=1)
     log.close()
     assert [
         (r["legs"], r["session"]["end"].strftime("%d %H:%M")) for r in harness.table(placed).collect()
-    ] == [(3, "02 05:10")]
+    ] == [(3, "01 23:10")]
 
 
 def test_first_seen_keeps_one_of_each(harness, project, mode, flights):

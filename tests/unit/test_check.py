@@ -49,7 +49,7 @@ def joined(kind, low, high):
             "session",
             "",
             "1 day 2 hours",
-            "0 seconds",
+            "1 microsecond",
         ),
         ('s.dropDuplicates(["k", "at"])', "at", "", "0 seconds", "0 seconds"),
         (

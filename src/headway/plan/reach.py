@@ -278,7 +278,8 @@ class _Derivation:
                 "Use *headway.session(event_time, gap=..., max_length=...), which cuts at fixed times.",
             )
             cut = 0
-        return Reach(base.history + cut + gap, base.ahead)
+        # Spark also merges an event that lies exactly at the end of a session.
+        return Reach(base.history + cut + gap, base.ahead + 1)
 
     def _deduplicate(self, node: Node, below: list[_Rows]) -> _Rows:
         self.operators.deduplicates += 1
