@@ -52,6 +52,7 @@ __all__ = ["Request", "run"]
 _MARKER = -1
 """Fate of a marker row, which is no record."""
 _RACES = 5
+_MILLI = 1_000
 _TICK = 1.0
 _MOVE_EVERY = 0.5
 _LOOK_EVERY = 60.0
@@ -498,7 +499,9 @@ class _Stream:
         assert self.request.until is not None
         bounds = bounded.output_range(self.job, self.request.until)
         last = self.request.grid.ceiling(bounds[1]) if bounds is not None else self.begin
-        return last + self.job.analysis.reach.ahead
+        closing = last + self.job.analysis.reach.ahead
+        # Up to a whole millisecond: the watermark has no finer grain, and would never get there.
+        return -(-closing // _MILLI) * _MILLI
 
     def _correct(self) -> None:
         """Have the bounded strategy recompute closed ranges that corrections wait for, now and then."""
