@@ -10,7 +10,7 @@ from headway.interval import Interval
 from headway.ownership import Ownership
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
 
 __all__ = ["Commit", "Sink", "Staged", "Target"]
 
@@ -84,14 +84,14 @@ class Target(Protocol):
         """Return the map that the newest visible commit carries; an empty one for a new sink."""
         ...
 
-    def stage(self, rows: DataFrame, commit: Commit, *, replace: Column | None) -> Staged:
-        """Make `rows` durable but not visible, in place of the rows that match `replace`."""
+    def stage(self, rows: DataFrame, commit: Commit, *, replace: Interval | None) -> Staged:
+        """Make `rows` durable but not visible, in place of those whose output time lies in `replace`."""
         ...
 
     def publish(self, staged: Staged) -> int:
         """Make staged rows visible in one atomic step, and return the id of the visible state.
 
         Raises:
-            FencedOffError: Another writer has committed meanwhile; nothing became visible.
+            TransientError: Another writer has committed meanwhile; nothing became visible.
         """
         ...

@@ -38,7 +38,6 @@ _ACTIONS = frozenset(
     ("collect", "toPandas", "toLocalIterator", "foreachPartition", "foreach", "take", "head", "first", "tail",
      "isEmpty", "show", "write", "writeTo", "writeStream", "checkpoint", "localCheckpoint", "persist", "cache")
 )  # fmt: skip
-_FRAME_ONLY = frozenset(("first", "head", "tail", "take", "foreach", "write", "show"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +58,7 @@ def lint(file: Path, function: str) -> list[Fault]:
     for call in _calls(file, function):
         name, owner = _name(call.func)
         reason = _FORBIDDEN.get(name)
-        if reason is not None and not (
-            name in ("open", "random", "now") and owner in ("F", "functions") and name == "open"
-        ):
+        if reason is not None and not (name == "open" and owner in ("F", "functions")):
             faults.append(
                 Fault(call.lineno, f"{name}() {reason}", _HINTS.get(reason, "Keep the function pure."))
             )
