@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ from headway.plan.analysis import continuous_faults
 from headway.run import admission, bounded, markers, observation, offset_log, rejects, versions
 from headway.run.admission import FATE, Fate
 from headway.run.files import Files
-from headway.run.inputs import Reading, Scan, recount
+from headway.run.inputs import Reading, Scan, at_versions, recount
 from headway.run.job import Job, Report, digest
 from headway.sink import Commit, Staged
 from headway.sinks.iceberg_table import MainMovedError
@@ -229,26 +230,9 @@ class _Stream:
         if not job.pipeline.lookups:
             return job.pipeline.function(**frames)
         self.epochs = versions.epochs(job.spark, job.pipeline.lookups, instant.BEGINNING, instant.END)
-        parts = []
-        for epoch in self.epochs:
-            tables = {}
-            for name, snapshot in epoch.snapshots.items():
-                tables[name] = versions.frame(job.spark, job.pipeline.lookups[name], snapshot)
-                if snapshot is not None:
-                    versions.tag(job.spark, job.pipeline.lookups[name], snapshot)
-            records = dict(frames)
-            if len(self.epochs) > 1:
-                records = {
-                    name: frame.filter(
-                        admission.seen(job.pipeline.sources[name]).between(epoch.start, epoch.end - 1)
-                    )
-                    for name, frame in frames.items()
-                }
-            parts.append(job.pipeline.function(**records, **tables))
-        rows = parts[0]
-        for part in parts[1:]:
-            rows = rows.unionByName(part)
-        return rows
+        by_record = len(self.epochs) > 1
+        parts = [at_versions(job, frames, epoch, by_record=by_record) for epoch in self.epochs]
+        return reduce(lambda a, b: a.unionByName(b), parts)
 
     # One micro-batch, on Spark's stream thread
 

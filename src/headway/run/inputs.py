@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from headway import instant
@@ -18,7 +19,7 @@ from headway.source import Source
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, Observation
 
-__all__ = ["Reading", "Scan", "observed", "recount", "result"]
+__all__ = ["Reading", "Scan", "at_versions", "observed", "recount", "result"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,26 +83,38 @@ def result(
     used: dict[str, list[int]] = {name: [] for name in lookups}
     parts = []
     for epoch in found:
-        frames = {name: versions.frame(job.spark, lookups[name], s) for name, s in epoch.snapshots.items()}
         for name, snapshot in epoch.snapshots.items():
             if snapshot is not None and snapshot not in used[name]:
-                versions.tag(job.spark, lookups[name], snapshot)
                 used[name].append(snapshot)
-        records = judged
-        if row_by_row and len(found) > 1:
-            records = {
-                name: frame.filter(
-                    admission.seen(job.pipeline.sources[name]).between(epoch.start, epoch.end - 1)
-                )
-                for name, frame in judged.items()
-            }
-        part = _apply(job, {**records, **frames})
+        part = at_versions(job, judged, epoch, by_record=row_by_row and len(found) > 1)
         bounds = span if row_by_row else Interval(max(span.start, epoch.start), min(span.end, epoch.end))
         parts.append(part.filter(job.target.condition(bounds)))
-    rows = parts[0]
-    for part in parts[1:]:
-        rows = rows.unionByName(part)
-    return rows, used
+    return reduce(lambda a, b: a.unionByName(b), parts), used
+
+
+def at_versions(
+    job: Job, records: Mapping[str, DataFrame], epoch: versions.Epoch, *, by_record: bool
+) -> DataFrame:
+    """Call the function with the lookups of an epoch, and tag their versions.
+
+    Args:
+        job: The run.
+        records: The sources' frames.
+        epoch: Whose versions count.
+        by_record: Whether the function gets only the records that see this epoch.
+    """
+    tables = {}
+    for name, snapshot in epoch.snapshots.items():
+        lookup = job.pipeline.lookups[name]
+        tables[name] = versions.frame(job.spark, lookup, snapshot)
+        if snapshot is not None:
+            versions.tag(job.spark, lookup, snapshot)
+    if by_record:
+        records = {
+            name: frame.filter(admission.seen(job.pipeline.sources[name]).between(epoch.start, epoch.end - 1))
+            for name, frame in records.items()
+        }
+    return _apply(job, {**records, **tables})
 
 
 def _apply(job: Job, frames: Mapping[str, DataFrame]) -> DataFrame:
