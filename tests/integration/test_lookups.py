@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+import uuid
+
 import pytest
 
 from headway import instant
@@ -25,16 +28,54 @@ def p(s, names):
 """
 
 
-def test_records_before_and_after_a_new_version_see_their_own(spark, harness, define, mode):
-    import time
-    import uuid
+WINDOWED = """
+from pyspark.sql import functions as F
+from headway import Lookup, pipeline, sinks, sources
 
+@pipeline(
+    inputs={{
+        "s": sources.Kafka("s", schema="k string, at timestamp", event_time="at", lateness="1 hour", clock="log"),
+        "names": Lookup("{table}", refresh="1 second", settle="0 seconds"),
+    }},
+    output_time="window",
+    outputs=[sinks.Iceberg("lake.n.t")],
+)
+def p(s, names):
+    return s.join(names, "k", "left").groupBy("name", F.window("at", "1 hour")).count()
+"""
+
+
+@pytest.fixture
+def names(spark):
+    """A lookup of two versions: its name, and an instant at which the first one counts."""
     table = f"lake.dim.names_{uuid.uuid4().hex[:8]}"
     spark.sql(f"CREATE TABLE {table} (k string, name string) USING iceberg")
     spark.sql(f"INSERT INTO {table} VALUES ('a', 'old')")
     first = time.time_ns() // 1_000
     time.sleep(2.2)  # the versions have to be more than one refresh apart
     spark.sql(f"INSERT OVERWRITE {table} VALUES ('a', 'new')")
+    return table, first
+
+
+def test_a_stream_with_state_passes_on_to_a_successor_at_a_new_version(harness, define, names, mode):
+    table, first = names
+    hour = instant.duration("1 hour")
+    log = MemoryLog("s", partitions=2)
+    for number in range(-4, 6):
+        at = first + number * hour
+        log.append({"k": "a", "at": instant.iso(at)}, arrival=at, partition=number % 2)
+    placed = harness.place(define(WINDOWED.format(table=table)))
+    harness.run_again(placed, {"s": log}, mode, complete=True, max_records_per_batch=2)
+    rows = [(r["window"]["end"], r["name"], r["count"]) for r in harness.table(placed).collect()]
+    log.close()
+    boundary = instant.to_datetime(first).replace(tzinfo=None)
+    assert len(rows) == 10
+    assert all(name == ("old" if end <= boundary else "new") and n == 1 for end, name, n in rows)
+    assert {name for _, name, _ in rows} == {"old", "new"}
+
+
+def test_records_before_and_after_a_new_version_see_their_own(spark, harness, define, names, mode):
+    table, first = names
     log = MemoryLog("s", partitions=1)
     hour = instant.duration("1 hour")
     for at in (first - hour, first, first + 10 * hour):

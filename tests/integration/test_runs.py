@@ -7,9 +7,10 @@ import json
 import pytest
 
 from headway import instant
-from headway.errors import CallError, LeaseHeldError, NotYetClosedError
+from headway.errors import CallError, LeaseHeldError, NotYetClosedError, ResultError
 from headway.interval import Interval
 from headway.ownership import Ownership
+from headway.sinks.iceberg_table import IcebergTable
 from headway.testing import MODES, Clock, MemoryLog
 
 pytestmark = pytest.mark.slow
@@ -219,3 +220,88 @@ def test_intervals_before_a_named_one_are_published_by_the_next_run(harness, log
     assert shown(harness, placed) == {"03": 1}
     harness.run_again(placed, {"s": log}, MODES["hourly"])
     assert shown(harness, placed) == {"01": 1, "02": 1, "03": 1}
+
+
+SESSIONS = """
+import headway
+from pyspark.sql import functions as F
+from headway import pipeline, sinks, sources
+
+@pipeline(
+    inputs={"s": sources.Kafka("s", schema="k string, at timestamp", event_time="at", lateness="1 hour",
+                               disorder="0 seconds", clock="log")},
+    output_time="session",
+    emit="early",
+    outputs=[sinks.Iceberg("lake.n.t")],
+)
+def visits(s):
+    return s.groupBy(*headway.session("at", gap="30 minutes", max_length="1 day"), "k").agg(F.count("*").alias("n"))
+"""
+
+
+@pytest.mark.parametrize("kind", ["hourly", "continuous"])
+def test_early_sessions_are_recomputed_so_that_no_ghost_stays_when_they_merge(harness, log, define, kind):
+    placed = harness.place(define(SESSIONS))
+    put(log, "01:10", "02:00")
+    harness.run_again(placed, {"s": log}, MODES[kind])
+    assert sorted(r["n"] for r in harness.table(placed).collect()) == [1, 1]
+    put(log, "01:35", "02:10")
+    harness.run_again(placed, {"s": log}, MODES[kind])
+    assert [r["n"] for r in harness.table(placed).collect()] == [4]
+    put(log, "09:00")
+    harness.run_again(placed, {"s": log}, MODES[kind], complete=True)
+    assert sorted(r["n"] for r in harness.table(placed).collect()) == [1, 4]
+
+
+def test_a_stream_takes_over_open_rows_without_a_hole(harness, log, define, monkeypatch):
+    """Readers see what hourly has shown until the stream has read everything that hourly had."""
+    placed = harness.place(define(WINDOWS.format(facts='clock="log"', emit="early")))
+    put(log, "01:10", "02:10", "02:20", "02:30")
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    before = shown(harness, placed)
+    put(log, "02:40")
+    seen = []
+    publish = IcebergTable.publish
+
+    def watched(table, staged):
+        snapshot = publish(table, staged)
+        seen.append(shown(harness, placed))
+        return snapshot
+
+    monkeypatch.setattr(IcebergTable, "publish", watched)
+    harness.run_again(placed, {"s": log}, MODES["continuous"], max_records_per_batch=1)
+    assert before == {"01": 1, "02": 3}
+    assert all(rows["02"] >= 3 for rows in seen), seen
+    assert seen[-1] == {"01": 1, "02": 4}
+
+
+def test_a_stream_has_stragglers_corrected_from_before_it_began(harness, log, placed):
+    put(log, "01:10", "02:10", "05:30")
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    put(log, "01:20", "05:40", "08:00")
+    report = harness.run_again(placed, {"s": log}, MODES["continuous"], complete=True)
+    assert shown(harness, placed) == {"01": 2, "02": 1, "05": 2, "08": 1}
+    assert [r for _, r in report.intervals] == [2]
+
+
+ROWS = """
+from headway import pipeline, sinks, sources
+
+@pipeline(
+    inputs={"s": sources.Kafka("s", schema="k string, at timestamp", event_time="at", lateness="1 hour",
+                               clock="log")},
+    output_time="at",
+    outputs=[sinks.Iceberg("lake.n.t", keys=["k", "at"])],
+)
+def rows(s):
+    return s.select("k", "at")
+"""
+
+
+@pytest.mark.parametrize("kind", ["hourly", "continuous"])
+def test_rows_with_equal_keys_are_refused_and_nothing_is_published(harness, log, define, kind):
+    placed = harness.place(define(ROWS))
+    put(log, "01:10", "01:10")
+    with pytest.raises(ResultError, match="2 rows of one commit"):
+        harness.run_again(placed, {"s": log}, MODES[kind], complete=True)
+    assert harness.table(placed).count() == 0

@@ -242,7 +242,11 @@ def _is_caught_up(spark: SparkSession, mode: Mode, pipeline: Pipeline, logs: Map
     placed = _placed(pipeline, mode)
     sink = placed.sink
     assert isinstance(sink, Iceberg)
-    position = IcebergTable(spark, sink, output_time=placed.output_time, is_window=False).ownership().position
+    position = (
+        IcebergTable(spark, sink, output_time=placed.output_time, is_window=False, unique=True)
+        .ownership()
+        .position
+    )
     return all(n in position and position[n].covers(log.ends().offsets) for n, log in logs.items())
 
 

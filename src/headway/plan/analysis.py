@@ -8,7 +8,7 @@ import json
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from headway.errors import DefinitionError, Error, suggestion
 from headway.lookup import Lookup
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
-__all__ = ["Analysis", "analyse", "continuous_faults", "value_schema"]
+__all__ = ["Analysis", "ShowsBy", "analyse", "continuous_faults", "value_schema"]
 
 _NONDETERMINISTIC = {
     "Rand": "rand",
@@ -47,6 +47,10 @@ _ORDER = {
 }
 
 
+ShowsBy = Literal["appending", "upsert", "recomputing"]
+"""Rows are final as they come; or are replaced by key; or their intervals are recomputed now and then."""
+
+
 @dataclass(frozen=True, slots=True)
 class Analysis:
     """What is known of a pipeline from its plan on empty frames."""
@@ -60,6 +64,8 @@ class Analysis:
     """Whether the output time is a window or session struct, so that `end` - 1 µs counts."""
     is_traced: bool
     """Whether the plan shows what event time the output time comes from."""
+    early: ShowsBy
+    """How a stream shows the rows of open intervals under `emit="early"`."""
     definition: str
     """Hash of the source text's meaning: layout and comments do not count."""
 
@@ -110,8 +116,16 @@ def analyse(spark: SparkSession, pipeline: Pipeline) -> Analysis:
         operators=operators,
         is_window=kind.startswith("struct"),
         is_traced=pipeline.output_time in reaches,
+        early=_early(pipeline, operators),
         definition=_definition(pipeline),
     )
+
+
+def _early(pipeline: Pipeline, operators: Operators) -> ShowsBy:
+    if not operators.aggregates and not operators.waiting_joins:
+        return "appending"
+    keys_cover = set(operators.group_columns) <= set(pipeline.sink.keys)
+    return "upsert" if operators.is_bare_aggregate and keys_cover else "recomputing"
 
 
 def _blocking(pipeline: Pipeline, operators: Operators) -> list[Finding]:
@@ -215,28 +229,10 @@ def _call(pipeline: Pipeline, frames: dict[str, DataFrame]) -> DataFrame:
 
 def continuous_faults(spark: SparkSession, pipeline: Pipeline, analysis: Analysis) -> list[str]:
     """Return why the continuous mode is closed to a pipeline, for the last by asking Spark's own checker."""
-    operators = analysis.operators
     if not analysis.is_traced:
         return ["its output time is hidden from the plan, so nothing proves when a row is final"]
-    if operators.is_stateful and pipeline.lookups:
-        return [
-            (
-                "a lookup stands beside a window, a join or a removal of duplicates, whose state cannot take up a "
-                "new version of it; look up in a row-by-row pipeline of its own"
-            )
-        ]
-    keys_cover = set(operators.group_columns) <= set(pipeline.sink.keys)
-    if (
-        pipeline.emit == "early"
-        and operators.is_stateful
-        and not (operators.is_bare_aggregate and keys_cover)
-    ):
-        return [
-            (
-                "emit='early' in a stream takes one window aggregate with projections alone above it, and sink "
-                "keys that contain its grouping columns"
-            )
-        ]
+    if pipeline.emit == "early" and analysis.early == "recomputing":
+        return []
     frames = {
         name: _streaming(spark, given) if isinstance(given, Source) else _empty(spark, pipeline, name)
         for name, given in pipeline.inputs.items()

@@ -80,6 +80,8 @@ class Operators:
     aggregates: int = 0
     sessions: int = 0
     joins: int = 0
+    waiting_joins: int = 0
+    """Joins that show a row only once it is certain that no partner comes."""
     deduplicates: int = 0
     above_aggregate: set[str] = field(default_factory=set)
     python_functions: int = 0
@@ -341,6 +343,7 @@ class _Derivation:
         self.operators.joins += 1
         if self.operators.aggregates:
             self.operators.above_aggregate.add("Join")
+        self.operators.waiting_joins += kind not in ("Inner$", "Cross$", "LeftSemi$")
         condition = parse_expression(node.fields["condition"]) if node.fields.get("condition") else None
         ranges = time_range(condition, left.times, right.times)
         if ranges is None or kind not in _SIDES:

@@ -381,15 +381,14 @@ def _look_at_the_rest(job: Job, request: Request, report: Report) -> None:
 
 def settle_corrections(job: Job, request: Request, report: Report) -> None:
     """Recompute the final ranges that corrections have touched."""
-    ownership = job.target.ownership()
+    ownership, held, grid = job.target.ownership(), job.held.holder.interval, request.grid
     for due in ownership.corrections(before=ownership.closed_through or instant.BEGINNING):
-        if not job.held.holder.interval.contains(due):
+        if not held.meets(due):
             continue  # a run that holds that range will find it queued
-        grid = request.grid
         whole = Interval(grid.floor(due.start), grid.ceiling(due.end))
         for segment in ownership.segments:
-            start = max(whole.start, segment.interval.start)
-            end = min(whole.end, segment.interval.end)
+            start = max(whole.start, segment.interval.start, held.start)
+            end = min(whole.end, segment.interval.end, held.end)
             if start < end and Interval(start, end).meets(due):
                 pieces = list(_pieces(Interval(start, end), grid))
                 job.say(f"correction of {Interval(start, end)}")

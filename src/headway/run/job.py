@@ -17,7 +17,7 @@ from headway.interval import Interval
 from headway.mode import Mode
 from headway.ownership import Ownership
 from headway.pipeline import Pipeline
-from headway.plan.analysis import Analysis, analyse
+from headway.plan.analysis import Analysis, ShowsBy, analyse
 from headway.project import Project
 from headway.run.books import Books
 from headway.run.lease import Lease, taken
@@ -28,7 +28,7 @@ from headway.source import Log
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["Job", "Report", "connect", "looking", "opened", "scratch"]
+__all__ = ["Job", "Report", "connect", "leased", "looking", "opened", "scratch"]
 
 EVERYTHING = Interval(instant.BEGINNING, instant.END)
 
@@ -48,6 +48,15 @@ class Report:
     snapshot: int | None = None
     batches: int = 0
     closed_through: int = instant.BEGINNING
+
+    def add(self, later: Report) -> None:
+        """Take in what a later part of the same run has done."""
+        self.intervals += later.intervals
+        self.unchanged += later.unchanged
+        self.accounts = self.accounts.plus(later.accounts)
+        self.snapshot = later.snapshot if later.snapshot is not None else self.snapshot
+        self.batches += 1
+        self.closed_through = max(self.closed_through, later.closed_through)
 
     def to_json(self) -> dict[str, object]:
         """Write as `run --json` prints it; seconds are added by the command."""
@@ -81,6 +90,14 @@ class Job:
     """None for a job that only looks, such as `headway plan`."""
     state: str
     say: Callable[[str], None]
+    beats: str = ""
+    """Folder of the leases' signs of life."""
+    lease_seconds: float = 0
+
+    @property
+    def shows_by(self) -> ShowsBy:
+        """How a stream shows the rows of open intervals."""
+        return self.analysis.early if self.pipeline.emit == "early" else "appending"
 
     @property
     def held(self) -> Lease:
@@ -154,30 +171,42 @@ def opened(
         LeaseHeldError: Another run writes this range.
     """
     job = looking(spark, pipeline, logs, state=state, say=say)
-    target = job.target
-    target.prepare(job.analysis.schema)
+    job = replace(job, beats=f"{beats}/{pipeline.name}", lease_seconds=lease_seconds)
+    job.target.prepare(job.analysis.schema)
     job.books.prepare()
     if not mode.is_bounded:
-        held = target.ownership()
+        held = job.target.ownership()
         begins = held.begins if held.stream is not None else held.closed_through
         interval = Interval(instant.BEGINNING if begins is None else begins, instant.END)
+    with leased(job, mode.name, interval) as writing:
+        yield writing
+
+
+@contextmanager
+def leased(job: Job, mode: str, interval: Interval) -> Iterator[Job]:
+    """Return the same job with a lease and a staging branch of its own for a range of output time.
+
+    Raises:
+        LeaseHeldError: Another run writes this range.
+    """
     with ExitStack() as stack:
         lease = stack.enter_context(
             taken(
-                spark,
+                job.spark,
                 job.books.name("corrections"),
-                pipeline=pipeline.name,
-                mode=mode.name,
+                pipeline=job.pipeline.name,
+                mode=mode,
                 interval=interval,
-                beats=f"{beats}/{pipeline.name}",
-                seconds=lease_seconds,
+                beats=job.beats,
+                seconds=job.lease_seconds,
             )
         )
+        target = _target(job.spark, job.pipeline, job.analysis)
         if lease.overtaken:
             target.fence(lease.token)
         target.open_branch(lease.token, [h.token for h in lease.alive])
         stack.callback(target.close_branch)
-        yield replace(job, lease=lease)
+        yield replace(job, lease=lease, target=target)
 
 
 def looking(
@@ -194,21 +223,31 @@ def looking(
         DefinitionError: The definition breaks the law.
     """
     analysis = analyse(spark, pipeline)
-    sink = pipeline.sink
-    assert isinstance(sink, Iceberg)
     identities = {name: log.identity() for name, log in logs.items()}
     return Job(
         spark=spark,
         pipeline=pipeline,
         analysis=analysis,
         logs=logs,
-        target=IcebergTable(spark, sink, output_time=pipeline.output_time, is_window=analysis.is_window),
-        books=Books(spark, pipeline.name, sink.table),
+        target=_target(spark, pipeline, analysis),
+        books=Books(spark, pipeline.name, pipeline.sink.table),
         identities=identities,
         inputs=digest([analysis.definition, identities]),
         lease=None,
         state=state,
         say=say,
+    )
+
+
+def _target(spark: SparkSession, pipeline: Pipeline, analysis: Analysis) -> IcebergTable:
+    sink = pipeline.sink
+    assert isinstance(sink, Iceberg)
+    return IcebergTable(
+        spark,
+        sink,
+        output_time=pipeline.output_time,
+        is_window=analysis.is_window,
+        unique=analysis.early == "upsert",
     )
 
 

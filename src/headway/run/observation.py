@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["counts", "name_of", "of_running_batch", "scan_of_batch"]
 
 
-def scan_of_batch(counts: Mapping[str, Any], watermark: int) -> Scan:
-    """Turn what a batch has counted into accounts; stragglers lie at or below the watermark."""
-    is_straggling = counts["least"] is not None and counts["least"] <= watermark
+def scan_of_batch(counts: Mapping[str, Any], past: int) -> Scan:
+    """Turn what a batch has counted into accounts; stragglers lie at or below `past`."""
+    is_straggling = counts["least"] is not None and counts["least"] <= past
     return scan_of({**counts, "touching": int(is_straggling or counts["correctable"] > 0)})
 
 

@@ -97,16 +97,16 @@ def corrections(
     return tuple(Interval(p.start, min(p.end, closed)) for p in beyond if p.start < closed)
 
 
-def left_out(job: Job, name: str, reading: Reading, watermark: int) -> tuple[Interval, ...]:
-    """Write down the records of a micro-batch that its function did not take in, and return what they touch.
+def left_out(job: Job, name: str, reading: Reading, past: int) -> tuple[Interval, ...]:
+    """Write down the records of a micro-batch that come too late for it, and return what they touch.
 
-    Those are the stragglers, which Spark's stateful operators drop below the watermark, and the
-    late records that a correction admits.
+    Those are the stragglers, whose event time is at or before `past`, and the late records that a
+    correction admits.
     """
     from pyspark.sql import functions as F
 
     e = admission.event_time(job.pipeline.sources[name])
-    is_straggler = (F.col(FATE) == int(Fate.ADMITTED)) & (e <= watermark)
+    is_straggler = (F.col(FATE) == int(Fate.ADMITTED)) & (e <= past)
     return _record(job, name, reading, is_straggler | (F.col(FATE) == int(Fate.CORRECTABLE)))
 
 

@@ -46,8 +46,20 @@ class MainMovedError(TransientError):
 class IcebergTable:
     """One sink table, as one run uses it: with a staging branch of the run's own."""
 
-    def __init__(self, spark: SparkSession, sink: Iceberg, *, output_time: str, is_window: bool) -> None:
+    def __init__(
+        self, spark: SparkSession, sink: Iceberg, *, output_time: str, is_window: bool, unique: bool
+    ) -> None:
+        """Open a table.
+
+        Args:
+            spark: The session.
+            sink: The definition.
+            output_time: Column that places a row in an interval.
+            is_window: Whether that is a struct whose `end` - 1 µs counts.
+            unique: Whether the plan proves that the sink's keys are unique, so that nobody counts.
+        """
         self._spark = spark
+        self._is_unique = unique or not sink.keys
         self._name = sink.table
         self._keys = sink.keys
         self._column = output_time
@@ -118,13 +130,22 @@ class IcebergTable:
                 append = append.set(f"{_PREFIX}{key}", value)
         append.commit()
 
-    def stage(self, rows: DataFrame, commit: Commit, *, replace: Interval | None) -> Staged:
+    def stage(
+        self, rows: DataFrame, commit: Commit, *, replace: Interval | None, onto: Staged | None = None
+    ) -> Staged:
         """Write rows to the staging branch, in place of those whose output time lies in `replace`.
+
+        Args:
+            rows: The result.
+            commit: What goes into the snapshot's summary.
+            replace: Range whose rows make way; None appends.
+            onto: What was staged before and is not published yet; None starts from what is visible.
 
         Raises:
             FencedOffError: Another run has taken over, and removed the branch.
+            ResultError: Two rows have the same keys.
         """
-        self._reset()
+        self._reset(onto)
         if replace is not None:
             self._spark.sql(
                 f"DELETE FROM {quoted(self._spark, self._name)}.`branch_{self._branch}` "
@@ -134,11 +155,15 @@ class IcebergTable:
         for key, value in _entries(commit).items():
             writer = writer.option(f"snapshot-property.{_PREFIX}{key}", value)
         writer.append()
-        return self._staged(commit)
+        staged = self._staged(commit)
+        if staged.rows and not self._is_unique:
+            self._require_unique(self._added(staged))
+        return staged
 
-    def stage_upsert(self, rows: DataFrame, commit: Commit) -> Staged:
-        """Write rows to the staging branch in place of those with the same keys."""
-        self._reset()
+    def stage_upsert(self, rows: DataFrame, commit: Commit, *, onto: Staged | None = None) -> Staged:
+        """Write rows to the staging branch in place of those with the same keys; see `stage`."""
+        self._reset(onto)
+        rows = rows.persist()
         view = f"headway_batch_{commit.token}"
         rows.createOrReplaceTempView(view)
         on = " AND ".join(f"t.{_tick(k)} <=> s.{_tick(k)}" for k in self._keys)
@@ -149,6 +174,7 @@ class IcebergTable:
         for key, value in settings.items():
             session.conf.set(key, value)
         try:
+            self._require_unique(rows)
             session.sql(
                 f"MERGE INTO {quoted(session, self._name)}.`branch_{self._branch}` t USING {view} s ON {on} "
                 "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
@@ -157,6 +183,7 @@ class IcebergTable:
             for key in settings:
                 session.conf.unset(key)
             session.catalog.dropTempView(view)
+            rows.unpersist()
         branch = self._table().snapshot(self._branch)
         # A merge without rows makes no snapshot.
         is_there = branch.summary().get(f"{_PREFIX}key") == commit.key
@@ -248,10 +275,10 @@ class IcebergTable:
                 hint="Alter or drop the table, or mend the definition; nothing was published.",
             )
 
-    def _reset(self) -> None:
-        """Bring the staging branch back to `main`, so that nothing of an aborted attempt stays."""
+    def _reset(self, onto: Staged | None = None) -> None:
+        """Bring the staging branch back to what is staged or visible: nothing of an aborted attempt stays."""
         table = self._table()
-        head = table.currentSnapshot().snapshotId()
+        head = table.currentSnapshot().snapshotId() if onto is None else onto.handle
         branch = table.snapshot(self._branch)
         if branch is None:
             raise FencedOffError(
@@ -260,6 +287,23 @@ class IcebergTable:
             )
         if branch.snapshotId() != head:
             _commit(table.manageSnapshots().replaceBranch(self._branch, head))
+
+    def _added(self, staged: Staged) -> DataFrame:
+        """Return the rows that one snapshot has added."""
+        parent = self._table().snapshot(staged.handle).parentId()
+        reader = self._spark.read.format("iceberg").option("start-snapshot-id", parent)
+        return reader.option("end-snapshot-id", staged.handle).load(self._name)
+
+    def _require_unique(self, rows: DataFrame) -> None:
+        from pyspark.sql import functions as F
+
+        twice = rows.groupBy(*map(_tick, self._keys)).count().filter(F.col("count") > 1).first()
+        if twice is not None:
+            keys = {name: str(twice[name]) for name in self._keys}
+            raise ResultError(
+                f"{twice['count']} rows of one commit to {self._name} have the same keys: {keys}",
+                hint="The sink's keys have to identify a row; nothing was published.",
+            )
 
     def _staged(self, commit: Commit) -> Staged:
         snapshot = self._table().snapshot(self._branch)

@@ -1,0 +1,270 @@
+"""Committing micro-batches: each is one commit to the sink, with its key, its pinned offsets and the map.
+
+Called on Spark's stream thread, one batch at a time. A batch that the sink holds already is
+passed over; one whose inputs are not those that were pinned is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from headway import instant
+from headway.accounts import Accounts
+from headway.errors import TerminalError
+from headway.interval import Interval
+from headway.offsets import Offsets
+from headway.ownership import Ownership, Segment
+from headway.run import observation, offset_log, rejects
+from headway.run.inputs import Reading, Scan, recount
+from headway.run.job import Job, Report, digest
+from headway.run.lineage import Lineage
+from headway.sink import Commit, Staged
+from headway.sinks.iceberg_table import MainMovedError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+    from pyspark.sql.streaming.query import StreamingQuery
+
+__all__ = ["Batches", "Progress"]
+
+_RACES = 5
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far one source has been read, and the greatest arrivals that this has shown."""
+
+    read: Offsets
+    arrivals: dict[int, int] = field(default_factory=dict)
+
+
+class Batches:
+    """The commits of one lineage.
+
+    A new lineage that takes over rows which another mode shows beyond what is final keeps its
+    own commits on the staging branch until it has read what that mode had read. They replace
+    those rows in one step then: no reader sees a hole or a double.
+    """
+
+    def __init__(self, job: Job, lineage: Lineage, ownership: Ownership, report: Report) -> None:
+        self._job = job
+        self._lineage = lineage
+        self._report = report
+        self._counted = dict(ownership.position)
+        self._last_batch = -1 if lineage.is_new else ownership.batch
+        self._last_fingerprint = ownership.batch_fingerprint
+        takes_over = lineage.is_new and ownership.open_rows
+        self._owed: Mapping[str, Offsets] = ownership.position if takes_over else {}
+        self._hidden: Staged | None = None
+        self.end = lineage.end
+        self.closed_through = max(lineage.begin, ownership.closed_through or instant.BEGINNING)
+        self.watermark = instant.BEGINNING
+        if not lineage.is_new and ownership.closed_through is not None:
+            self.watermark = ownership.closed_through + job.analysis.reach.ahead
+        self.progress: dict[str, Progress] = {}
+
+    @property
+    def is_catching_up(self) -> bool:
+        """Whether another mode's rows are still shown in place of this lineage's."""
+        return bool(self._owed)
+
+    def begin(self, name: str, start: Offsets) -> Progress:
+        """Return how far a source was read before the first batch, which begins at `start`."""
+        if name not in self.progress:
+            read = start if self._lineage.is_new else self._counted.get(name, start)
+            self.progress[name] = Progress(read=read, arrivals=self._job.logs[name].latest_arrivals(read))
+        return self.progress[name]
+
+    def publish(self, rows: DataFrame, batch_id: int, query: StreamingQuery | None) -> None:
+        """Commit one batch, or pass over it.
+
+        Raises:
+            TerminalError: The sink holds this batch with other inputs.
+            MainMovedError: Other writers kept committing in between.
+            FencedOffError: Another run has taken over.
+        """
+        job, lineage = self._job, self._lineage
+        entry = offset_log.read(job.spark, lineage.checkpoint, batch_id, job.logs)
+        fingerprint = digest([job.inputs, {n: o.to_json() for n, o in entry.ends.items()}, entry.watermark])
+        if batch_id <= self._last_batch:
+            self._skip(rows, batch_id, fingerprint, entry)
+            return
+        for attempt in range(_RACES):
+            try:
+                self._commit(rows, batch_id, entry, fingerprint, query)
+            except MainMovedError:
+                if attempt == _RACES - 1 or self._hidden is not None:
+                    raise
+            else:
+                return
+
+    def close(self, reached: int) -> None:
+        """Publish, without rows, that everything before `reached` is closed."""
+        job = self._job
+        ownership = job.target.ownership()
+        through = min(reached, self.end)
+        if ownership.stream != self._lineage.name or through <= self.closed_through:
+            return
+        readings = {n: Reading(start=p.read, end=p.read, new_from=None) for n, p in self.progress.items()}
+        commit = self._commit_of(ownership, ownership.batch, ownership.batch_fingerprint, readings, through)
+        job.held.check()
+        self._report.snapshot = job.target.publish(job.target.stage_empty(commit))
+        self._passed(through)
+
+    def _skip(self, rows: DataFrame, batch_id: int, fingerprint: str, entry: offset_log.BatchEntry) -> None:
+        """Pass over a batch that the sink holds already: it was committed, and Spark was not told.
+
+        It is computed all the same, for the state that the next batch builds on.
+        """
+        if batch_id == self._last_batch and fingerprint != self._last_fingerprint:
+            raise TerminalError(
+                f"batch {batch_id} of lineage {self._lineage.name} is in {self._job.pipeline.sink.table} with other inputs",
+                where=self._lineage.checkpoint,
+                hint="The checkpoint is not the one that wrote the table. Restore it, or remove it to begin a new lineage.",
+            )
+        rows.write.format("noop").mode("overwrite").save()
+        for name, end in entry.ends.items():
+            self.progress[name] = Progress(read=end, arrivals=self._job.logs[name].latest_arrivals(end))
+        self.watermark = entry.watermark
+
+    def _commit(
+        self,
+        rows: DataFrame,
+        batch_id: int,
+        entry: offset_log.BatchEntry,
+        fingerprint: str,
+        query: StreamingQuery | None,
+    ) -> None:
+        job, target = self._job, self._job.target
+        ownership = target.ownership() if self._hidden is None else self._hidden.commit.ownership
+        published = self.closed_through
+        closed = min(max(published, entry.watermark - job.analysis.reach.ahead), self.end)
+        readings = {
+            n: Reading(start=self.progress[n].read, end=end, new_from=self._new_from(n))
+            for n, end in entry.ends.items()
+        }
+        commit = self._commit_of(ownership, batch_id, fingerprint, readings, closed)
+        owned = rows.filter(target.condition(Interval(published, self.end)))
+        takes_over = ownership.open_rows and ownership.stream != self._lineage.name
+        staged = self._stage(owned, commit, Interval(published, instant.END) if takes_over else None)
+        # A straggler is below what Spark has evicted, or below what was final before this lineage.
+        past = max(entry.watermark, published + job.analysis.reach.ahead - 1)
+        scans = self._scans(readings, past, query)
+        staged, quarantined = self._look_again(readings, scans, past, staged)
+        job.held.check()
+        read = {n: entry.ends.get(n, progress.read) for n, progress in self.progress.items()}
+        if all(read[n].covers(owed) for n, owed in self._owed.items() if n in read):
+            self._report.snapshot = target.publish(staged)
+            self._owed, self._hidden = {}, None
+        else:
+            self._hidden = staged
+        self._account(readings, scans, quarantined, staged.rows)
+        self._report.batches += 1
+        self.watermark = entry.watermark
+        self._passed(closed)
+
+    def _commit_of(
+        self,
+        ownership: Ownership,
+        batch_id: int,
+        fingerprint: str,
+        readings: Mapping[str, Reading],
+        closed: int,
+    ) -> Commit:
+        job, lineage = self._job, self._lineage
+        after = ownership.with_position({n: r.end for n, r in readings.items()})
+        settled = Interval(self.closed_through, closed) if closed > self.closed_through else None
+        if settled is not None:
+            after = after.with_final(Segment(settled, self._report.mode, lineage.name, 1, job.inputs))
+        return Commit(
+            pipeline=job.pipeline.name,
+            mode=self._report.mode,
+            lineage=lineage.name,
+            interval=settled,
+            revision=1,
+            batch_id=batch_id,
+            fingerprint=fingerprint,
+            closed_through=closed,
+            token=job.held.token,
+            offsets={n: {**r.to_json(), "log": job.identities[n]} for n, r in readings.items()},
+            lookups={n: sorted({e.snapshots[n] or 0 for e in lineage.epochs}) for n in job.pipeline.lookups},
+            ownership=replace(
+                after,
+                stream=lineage.name,
+                begins=lineage.begin,
+                batch=batch_id,
+                batch_fingerprint=fingerprint,
+                open_rows=True,
+            ),
+        )
+
+    def _passed(self, closed: int) -> None:
+        self.closed_through = closed
+        self._report.closed_through = closed
+
+    def _new_from(self, name: str) -> Offsets:
+        """Return where a source's uncounted records begin: a stream that warms its state up rereads some."""
+        read = self.progress[name].read
+        return read.greatest(self._counted[name]) if name in self._counted else read
+
+    def _stage(self, rows: DataFrame, commit: Commit, replaced: Interval | None) -> Staged:
+        target = self._job.target
+        if self._job.shows_by != "upsert" or replaced is not None:
+            return target.stage(rows, commit, replace=replaced, onto=self._hidden)
+        return target.stage_upsert(rows, commit, onto=self._hidden)
+
+    def _scans(
+        self, readings: Mapping[str, Reading], past: int, query: StreamingQuery | None
+    ) -> dict[str, Scan]:
+        """Return what the batch counted while it wrote; doubtful counts are taken again."""
+        scans = {}
+        observed = observation.of_running_batch(query)
+        for name, reading in readings.items():
+            counts = observed.get(observation.name_of(name))
+            arrivals = self.progress[name].arrivals
+            for partition in reading.end:
+                arrival = None if counts is None else counts.get(f"a{partition}")
+                if arrival is not None:
+                    arrivals[partition] = max(arrival, arrivals.get(partition, arrival))
+            if reading.new_records == 0:
+                scans[name] = Scan(accounts=Accounts(), touching=0)
+                continue
+            scan = None if counts is None else observation.scan_of_batch(counts, past)
+            if scan is None or scan.accounts.read != reading.new_records or scan.accounts.balance():
+                arrivals |= self._job.logs[name].latest_arrivals(reading.end)
+                scan = recount(self._job, name, reading, past)
+                scan = replace(scan, touching=scan.touching + scan.accounts.late)
+            scans[name] = scan
+        return scans
+
+    def _look_again(
+        self, readings: Mapping[str, Reading], scans: Mapping[str, Scan], past: int, staged: Staged
+    ) -> tuple[Staged, int]:
+        job = self._job
+        quarantined = 0
+        touched: list[Interval] = []
+        for name, scan in scans.items():
+            quarantined += rejects.settle(job, name, readings[name], scan.accounts)
+            if scan.touching:
+                touched += rejects.left_out(job, name, readings[name], past)
+        commit = staged.commit
+        first = min([self._lineage.begin, *(s.interval.start for s in commit.ownership.segments[:1])])
+        # Before that, nothing was ever published.
+        touched = [Interval(max(t.start, first), t.end) for t in touched if t.end > first]
+        if touched:
+            amended = replace(commit, ownership=commit.ownership.with_pending(touched))
+            staged = replace(job.target.amend(amended), rows=staged.rows)
+        return staged, quarantined
+
+    def _account(
+        self, readings: Mapping[str, Reading], scans: Mapping[str, Scan], quarantined: int, published: int
+    ) -> None:
+        total = Accounts(published=published, quarantined=quarantined)
+        for name, scan in scans.items():
+            is_dropped = self._job.pipeline.sources[name].late == "drop"
+            dropped = scan.accounts.late + scan.accounts.early if is_dropped else 0
+            total = total.plus(replace(scan.accounts, dropped=dropped))
+            self.progress[name] = Progress(read=readings[name].end, arrivals=self.progress[name].arrivals)
+        self._report.accounts = self._report.accounts.plus(total)

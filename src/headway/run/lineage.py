@@ -1,0 +1,92 @@
+"""Which checkpoint a stream goes on with, and which range of output time it publishes."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from headway import instant
+from headway.ownership import Ownership
+from headway.run import bounded, versions
+from headway.run.files import Files
+from headway.run.job import Job
+
+__all__ = ["Lineage", "chosen", "epochs"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """One checkpoint from its first batch to its last; batch numbers repeat across lineages."""
+
+    name: str
+    begin: int
+    """It publishes no row with an earlier output time."""
+    end: int
+    """It publishes rows before it only. State cannot take up a new version of a lookup, so a
+    successor goes on where the versions end; `instant.END` where they do not."""
+    is_new: bool
+    epochs: tuple[versions.Epoch, ...]
+    """The versions of lookups that it joins with."""
+    folder: str
+
+    @property
+    def checkpoint(self) -> str:
+        """Location of Spark's checkpoint."""
+        return f"{self.folder}/checkpoint"
+
+
+def chosen(job: Job, ownership: Ownership, begin: int | None = None) -> Lineage:
+    """Return the lineage that the sink's newest commit names, or a new one.
+
+    A lineage is gone on with where its checkpoint is there and it was made from the same
+    inputs: another definition, or another topic, starts a new one.
+
+    Args:
+        job: The run.
+        ownership: Who has published what.
+        begin: Where a new lineage has to begin. None goes on with the one that is there, else begins
+            after what is final, else at the log's begin.
+    """
+    name = _resumable(job, ownership) if begin is None else None
+    is_new = name is None
+    if name is None:
+        name = f"{uuid.uuid4().hex[:8]}-{job.inputs}"
+        begin = ownership.closed_through if begin is None else begin
+    else:
+        begin = ownership.begins
+    if begin is None:
+        bounds = bounded.output_range(job, {n: log.ends() for n, log in job.logs.items()})
+        begin = bounds[0] if bounds is not None else instant.BEGINNING
+    found = epochs(job, begin)
+    return Lineage(
+        name=name,
+        begin=begin,
+        end=found[-1].end if found else instant.END,
+        is_new=is_new,
+        epochs=found,
+        folder=_folder(job, name),
+    )
+
+
+def epochs(job: Job, begin: int) -> tuple[versions.Epoch, ...]:
+    """Return the versions of lookups that a lineage joins with, as they are known now.
+
+    Row by row, a version counts by the record's time, and a query takes all of them. Above
+    state it counts by the output time, and a query takes the one of `begin`.
+    """
+    if not job.pipeline.lookups:
+        return ()
+    if job.analysis.is_stateful:
+        return tuple(versions.epochs(job.spark, job.pipeline.lookups, begin, instant.END)[:1])
+    return tuple(versions.epochs(job.spark, job.pipeline.lookups, instant.BEGINNING, instant.END))
+
+
+def _resumable(job: Job, ownership: Ownership) -> str | None:
+    held = ownership.stream
+    if held is None or ownership.begins is None or not held.endswith(job.inputs):
+        return None
+    return held if Files(job.spark).exists(f"{_folder(job, held)}/checkpoint/metadata") else None
+
+
+def _folder(job: Job, name: str) -> str:
+    return f"{job.state}/{job.pipeline.name}/{name}"
