@@ -17,7 +17,10 @@ BATCHES = 10
 
 
 def ours(spark, shape, mode_name, *, per_batch=EVENTS // BATCHES, stop=None):
-    """Run the shape in a mode, on a table of its own; a stream runs to the log's end, or until it is stopped."""
+    """Run the shape in a mode, on a table of its own; a stream runs to the log's end, or until it is stopped.
+
+    Returns what removes the table again.
+    """
     own = project()
     mode = own.modes[mode_name]
     name = f"{shape}_{uuid.uuid4().hex[:6]}"
@@ -38,23 +41,26 @@ def ours(spark, shape, mode_name, *, per_batch=EVENTS // BATCHES, stop=None):
                 max_records_per_batch=per_batch,
             )
             continuous.run(job, request, stop or threading.Event())
-        count = spark.table(placed.sink.table).count()
-    job.target.drop()
-    job.books.drop()
     for log in logs.values():
         log.close()
-    return count
+
+    def remove():
+        assert spark.table(placed.sink.table).count() > 0
+        job.target.drop()
+        job.books.drop()
+
+    return remove
 
 
 def run():
     spark = session()
-    events(spark, "bench_events", EVENTS)
-    events(spark, "bench_others", EVENTS // 10, OTHER)
+    events("bench_events", EVENTS)
+    events("bench_others", EVENTS // 100, OTHER)
     where = servers()
     shutil.rmtree(WORK / "rival", ignore_errors=True)
     for mode_name in ("daily", "continuous"):
         for shape in ("row", "tumbling", "sliding", "joined"):
-            ratios, own_cpu, rival_cpu = [], [], []
+            ratios, own_cpu, rival_cpu, removals = [], [], [], []
             for number in range(RUNS + 1):
 
                 def by_hand(number=number, shape=shape, mode_name=mode_name):
@@ -63,11 +69,12 @@ def run():
                     else:
                         rivals.continuous(shape, spark, where, EVENTS // BATCHES, f"{mode_name}-{number}")
 
-                def by_headway(shape=shape, mode_name=mode_name):
-                    ours(spark, shape, mode_name)
+                def by_headway(shape=shape, mode_name=mode_name, removals=removals):
+                    removals.append(ours(spark, shape, mode_name))
 
                 turns = (by_hand, by_headway) if number % 2 else (by_headway, by_hand)
                 spent = {work.__name__: measured(spark, work)[0] for work in turns}
+                removals.pop()()
                 if number == 0:
                     continue  # warms the JVM up
                 own_cpu.append(spent["by_headway"])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import multiprocessing
 import os
 import resource
 import shutil
 import time
 from pathlib import Path
 
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, KafkaProducer
 
 from headway import instant
 from headway.cli.sessions import jvm_cpu_seconds
@@ -25,6 +27,7 @@ RUNS = int(os.environ.get("BENCH_RUNS", "5"))
 SCHEMA = "id bigint, k string, at timestamp, amount double, note string"
 OTHER = "rid bigint, k string, seen timestamp, price double"
 SPAN_HOURS = 48
+PARTITIONS = 4
 
 
 def project() -> Project:
@@ -67,49 +70,51 @@ def measured(spark, work) -> tuple[float, float]:
     return cpu(spark) - cpu_began, time.monotonic() - began
 
 
-def events(spark, topic: str, count: int, schema: str = SCHEMA) -> None:
-    """Fill a topic with generated events over two days, a twentieth of them up to 50 minutes late."""
-    from pyspark.sql import functions as F
+def events(topic: str, count: int, schema: str = SCHEMA) -> None:
+    """Fill a topic with generated events over two days, a twentieth of them up to 50 minutes late.
 
+    Through kafka-python, because the arrival times are part of the events: Spark's own sink stamps
+    records with the moment of writing.
+    """
     where = servers()
     admin = KafkaAdminClient(bootstrap_servers=where)
     exists = topic in admin.list_topics()
     admin.close()
-    marker = WORK / f"{topic}.{count}"
+    marker = WORK / f"{topic}.{count}.stamped"
     if exists and marker.exists():
         return
-    replay.new_topics(where, [topic], partitions=4)
-    step = SPAN_HOURS * 3600 * instant.SECOND / count
-    n = F.col("id")
-    arrival = (F.lit(START) + n * step).cast("bigint")
-    late = F.when(
-        F.pmod(F.xxhash64(n), F.lit(20)) == 0, F.pmod(F.xxhash64(n + 7), F.lit(50 * 60)) * instant.SECOND
-    )
-    at = F.date_format(
-        F.timestamp_micros(arrival - F.coalesce(late, F.lit(0))), "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"
-    )
-    key = F.concat(F.lit("k"), F.pmod(F.xxhash64(n), F.lit(500)).cast("string"))
-    values = {
-        SCHEMA: F.struct(
-            n.alias("id"),
-            key.alias("k"),
-            at.alias("at"),
-            (n % 1000 / 7).alias("amount"),
-            F.lit("x" * 40).alias("note"),
-        ),
-        OTHER: F.struct(n.alias("rid"), key.alias("k"), at.alias("seen"), (n % 100 / 3).alias("price")),
-    }
-    frame = spark.range(0, count, 1, 4).select(
-        key.alias("key"),
-        F.to_json(values[schema]).alias("value"),
-        F.timestamp_micros(arrival).alias("timestamp"),
-    )
-    (
-        frame.write.format("kafka")
-        .option("kafka.bootstrap.servers", where)
-        .option("topic", topic)
-        .option("kafka.linger.ms", "20")
-        .option("kafka.batch.size", "262144")
-        .save()
-    )
+    print(f"  sending {count} events to {topic}", flush=True)
+    replay.new_topics(where, [topic], partitions=PARTITIONS)
+    senders = [
+        multiprocessing.get_context("spawn").Process(target=_send, args=(where, topic, count, schema, part))
+        for part in range(2)
+    ]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+        assert sender.exitcode == 0
     marker.touch()
+
+
+def _send(where: str, topic: str, count: int, schema: str, part: int) -> None:
+    """Send the events of every other partition, in the order of their arrival."""
+    producer = KafkaProducer(bootstrap_servers=where, linger_ms=50, batch_size=262_144, acks=1)
+    step = SPAN_HOURS * 3600 * instant.SECOND / count
+    for n in range(part, count, 2):
+        mixed = n * 2_654_435_761 % 2**32
+        arrival = START + int(n * step)
+        at = arrival - (mixed // 20 % 3000 * instant.SECOND if mixed % 20 == 0 else 0)
+        facts = (
+            {"id": n, "k": f"k{mixed % 500}", "at": instant.iso(at), "amount": n % 1000 / 7, "note": "x" * 40}
+            if schema == SCHEMA
+            else {"rid": n, "k": f"k{mixed % 500}", "seen": instant.iso(at), "price": n % 100 / 3}
+        )
+        producer.send(
+            topic,
+            key=str(facts["k"]).encode(),
+            value=json.dumps(facts).encode(),
+            partition=n % PARTITIONS,
+            timestamp_ms=arrival // 1_000,
+        )
+    producer.close()

@@ -12,13 +12,14 @@ from bench.figure import Figure
 from bench.ground import EVENTS, WORK, events, session
 
 MINUTES = float(os.environ.get("BENCH_MINUTES", "60"))
-PER_BATCH = 2_000
+PER_BATCH = 400
+"""So few that an hour's batches do not use the events up."""
 BAR = 1.05
 
 
 def run():
     spark = session()
-    events(spark, "bench_events", EVENTS)
+    events("bench_events", EVENTS)
     jvm = int(spark._jvm.java.lang.ProcessHandle.current().pid())
     stop = threading.Event()
     thread = threading.Thread(

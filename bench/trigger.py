@@ -21,7 +21,7 @@ WARM = 15
 
 def run():
     spark = session(**{"spark.sql.streaming.numRecentProgressUpdates": "500"})
-    events(spark, "bench_events", EVENTS)
+    events("bench_events", EVENTS)
     where = servers()
     shutil.rmtree(WORK / "rival", ignore_errors=True)
     own, by_hand, above = [], [], []
@@ -29,7 +29,7 @@ def run():
         stop = threading.Event()
         mine = watched(
             spark,
-            lambda stop=stop: ours(spark, "row", "continuous", per_batch=PER_BATCH, stop=stop),
+            lambda stop=stop: ours(spark, "row", "continuous", per_batch=PER_BATCH, stop=stop)(),
             stop.set,
         )
         theirs = watched(spark, lambda number=number: hand(spark, where, number), None)

@@ -10,11 +10,19 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from headway.errors import ConfigError, suggestion
 
@@ -32,6 +40,23 @@ class Kafka(_Section):
 
     bootstrap_servers: str = "embedded"
     """`host:port,...`; `embedded` is the broker that `headway up` starts."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    """Take it from the environment: `${KAFKA_PASSWORD}`."""
+    ssl_ca: str | None = None
+    """PEM file with the authorities that vouch for the brokers; none means those of the system."""
+    ssl_certificate: str | None = None
+    """PEM file with this client's certificate and, below it, its unencrypted key."""
+
+    @model_validator(mode="after")
+    def _has_a_user(self) -> Kafka:
+        if self.security_protocol.startswith("SASL") and (
+            self.sasl_username is None or self.sasl_password is None
+        ):
+            raise ValueError(f"{self.security_protocol} needs sasl_username and sasl_password")
+        return self
 
 
 class Catalog(_Section):

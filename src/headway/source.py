@@ -18,6 +18,9 @@ __all__ = ["LATE", "LOG_FIELDS", "Ends", "Log", "Source"]
 LATE = ("drop", "quarantine", "correct")
 """What may become of late and early records."""
 
+FORMATS = ("json", "avro", "bytes")
+"""How values may be written."""
+
 LOG_FIELDS = "arrival timestamp, topic string, partition int, offset bigint, key binary, headers array<struct<key: string, value: binary>>"
 """Fields of the struct `_log` that each record carries."""
 
@@ -35,9 +38,12 @@ class Source:
     """Name of the log, such as a topic."""
     _: KW_ONLY
     schema: str
-    """Columns of the JSON value, as Spark DDL."""
+    """Columns of the value: Spark DDL, or for `avro` the Avro schema of a record as JSON."""
     event_time: str
     """Column with the event time: a TIMESTAMP, or a BIGINT of milliseconds since the epoch."""
+    format: Literal["json", "avro", "bytes"] = "json"
+    """How values are written. `avro`: one datum, without a header. `bytes`: they are left alone; the
+    schema then names a BINARY column for them and the event time, which is the arrival."""
     lateness: str = "0 seconds"
     """How long after its event time a record may arrive."""
     earliness: str = "1 hour"
@@ -64,6 +70,10 @@ class Source:
         if self.late not in LATE:
             raise DefinitionError(
                 f"source {self.name!r}: late={self.late!r}", hint=f"Use one of {', '.join(LATE)}."
+            )
+        if self.format not in FORMATS:
+            raise DefinitionError(
+                f"source {self.name!r}: format={self.format!r}", hint=f"Use one of {', '.join(FORMATS)}."
             )
         if self.clock not in ("wall", "log"):
             raise DefinitionError(f"source {self.name!r}: clock={self.clock!r}", hint="Use 'wall' or 'log'.")
@@ -114,6 +124,7 @@ class Source:
         return {
             "name": self.name,
             "schema": self.schema,
+            "format": self.format,
             "event_time": self.event_time,
             "lateness": self.lateness_micros,
             "earliness": self.earliness_micros,

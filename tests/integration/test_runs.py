@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -192,8 +193,6 @@ def test_a_definition_that_changed_is_published_again(harness, log, define):
     changed = define(
         WINDOWS.format(facts='clock="log"', emit="final").replace('F.count("*")', '(F.count("*") * 10)')
     )
-    from dataclasses import replace
-
     again = replace(changed, name=placed.name, outputs=placed.outputs)
     report = harness.run_again(again, {"s": log}, MODES["hourly"], wanted=wanted)
     assert [r for _, r in report.intervals] == [2]
@@ -305,3 +304,30 @@ def test_rows_with_equal_keys_are_refused_and_nothing_is_published(harness, log,
     with pytest.raises(ResultError, match="2 rows of one commit"):
         harness.run_again(placed, {"s": log}, MODES[kind], complete=True)
     assert harness.table(placed).count() == 0
+
+
+def test_a_new_column_is_added_to_the_table_and_a_lost_one_stops_the_run(harness, log, define, spark):
+    first = define(WINDOWS.format(facts='clock="log"', emit="final"))
+    placed = harness.place(first)
+    put(log, "01:10", "04:30")
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+
+    def with_columns(columns):
+        body = WINDOWS.format(facts='clock="log"', emit="final").replace('F.count("*").alias("n")', columns)
+        return replace(define(body), name=placed.name, outputs=placed.outputs)
+
+    wider = with_columns('F.count("*").alias("n"), F.max("at").alias("last")')
+    put(log, "06:30")
+    harness.run_again(wider, {"s": log}, MODES["hourly"])
+    shown_now = {(r["n"], r["last"] is None) for r in harness.table(placed).collect()}
+    assert shown_now == {(1, True), (1, False)}
+    before = spark.table(f"{placed.sink.table}.snapshots").count()
+    with pytest.raises(ResultError, match=r"n \(bigint\) is not in the result"):
+        harness.run_again(with_columns('F.max("at").alias("last")'), {"s": log}, MODES["hourly"])
+    with pytest.raises(ResultError, match="n is double in the result and bigint in the table"):
+        harness.run_again(
+            with_columns('F.count("*").cast("double").alias("n"), F.max("at").alias("last")'),
+            {"s": log},
+            MODES["hourly"],
+        )
+    assert spark.table(f"{placed.sink.table}.snapshots").count() == before

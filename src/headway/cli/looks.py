@@ -6,7 +6,7 @@ import time
 
 from headway import instant
 from headway.cli.context import Context
-from headway.cli.sessions import connected, spark_for
+from headway.cli.sessions import connected, spark_for, working
 from headway.errors import CallError, DefinitionError, TransientError
 from headway.plan.analysis import Analysis, analyse, continuous_faults
 from headway.run import bounded
@@ -75,7 +75,7 @@ def plan(context: Context, name: str, mode_name: str, start: str | None, end: st
     project = context.project
     pipeline, mode = project.pipeline(name), project.mode(mode_name)
     wanted = context.span(start, end)
-    with connected(context, pipeline) as logs, spark_for(context) as spark:
+    with working(context, pipeline) as (spark, logs):
         job = looking(spark, pipeline, logs)
         ownership = job.target.ownership()
         ends = {n: log.ends() for n, log in logs.items()}

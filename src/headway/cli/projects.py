@@ -13,7 +13,7 @@ from headway.cli.context import Context
 from headway.embedded import archive, jars, java, stack
 from headway.errors import CallError, Error, UnavailableError
 
-__all__ = ["doctor", "down", "init", "list_", "up"]
+__all__ = ["doctor", "down", "init", "list_", "template", "up"]
 
 _FOLDERS = ("pipelines", "modes", "quality", "conf", "airflow_dags")
 _LEAST_DISK = 2 * 1024**3
@@ -23,7 +23,7 @@ def init(context: Context, folder: Path) -> None:
     """Copy the packaged template into a new folder."""
     if folder.exists() and any(folder.iterdir()):
         raise CallError(f"{folder} is not empty", hint="Name a new folder.")
-    shutil.copytree(_template(), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(template(), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     context.give(
         {"project": str(folder.resolve())},
         [f"made {folder}", f"Next: cd {folder} && headway doctor && headway up && headway demo"],
@@ -82,7 +82,8 @@ def list_(context: Context) -> None:
     context.give(data, [*lines, "", *context.table("", ("mode", "interval", "schedule"), modes)])
 
 
-def _template() -> Path:
+def template() -> Path:
+    """Return the folder that a new project is copied from."""
     packaged = Path(__file__).parent.parent / "template"
     if packaged.is_dir():
         return packaged

@@ -8,7 +8,7 @@ from types import FrameType
 
 from headway import instant
 from headway.cli.context import Context
-from headway.cli.sessions import Meter, connected, spark_for
+from headway.cli.sessions import Meter, working
 from headway.errors import CallError
 from headway.interval import Interval
 from headway.mode import Mode
@@ -69,7 +69,7 @@ def verify(context: Context, name: str, start: str, end: str) -> int:
     pipeline = project.pipeline(name)
     interval = context.span(start, end)
     assert interval is not None
-    with connected(context, pipeline) as logs, spark_for(context) as spark:
+    with working(context, pipeline) as (spark, logs):
         verdict = verification.verify(
             spark, pipeline, logs, project.modes, interval, zone=project.config.zone, say=context.say
         )
@@ -99,7 +99,7 @@ def _go(
     project = context.project
     stop = threading.Event()
     meter = Meter()
-    with connected(context, pipeline) as logs, spark_for(context, short=mode.is_bounded) as spark:
+    with working(context, pipeline, short=mode.is_bounded) as (spark, logs):
         meter.spark = spark
         _stop_on_signal(stop, mode)
         with opened(

@@ -6,7 +6,8 @@ import os
 import resource
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from headway.source import Log
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["Meter", "connected", "spark_for"]
+__all__ = ["Meter", "connected", "spark_for", "working"]
 
 
 @dataclass(slots=True)
@@ -67,6 +68,22 @@ def spark_for(context: Context, *, short: bool = True) -> Iterator[SparkSession]
         yield spark
     finally:
         spark.stop()
+
+
+@contextmanager
+def working(
+    context: Context, pipeline: Pipeline, *, short: bool = True
+) -> Iterator[tuple[SparkSession, Mapping[str, Log]]]:
+    """Start Spark and meanwhile open a pipeline's logs; let go of both at the end."""
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(engine.start, context.project, short=short)
+        with ExitStack() as stack:
+            try:
+                logs = stack.enter_context(connected(context, pipeline))
+            finally:
+                spark = starting.result()
+                stack.callback(spark.stop)
+            yield spark, logs
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Class-data archives: what lets a JVM with Spark start in half the time.
 
 The archive is made once, in the background, by a JVM that is asked to dump the classes it
-loaded (`-XX:ArchiveClassesAtExit`), and is keyed by the class path and the Java that made it.
+loaded (`-XX:ArchiveClassesAtExit`), and is keyed by the class path, the Java that made it and
+what it was made to do.
 See JEP 350, Dynamic CDS Archives.
 """
 
@@ -31,7 +32,8 @@ def class_path() -> str:
 
 def file() -> Path:
     """Return where the archive for this class path and this Java lies, whether or not it exists."""
-    facts = "\n".join([class_path(), str(jars.pyspark_jars()), str(java.find().resolve())])
+    training = (Path(__file__).parents[1] / "cli" / "training.py").read_text()
+    facts = "\n".join([class_path(), str(jars.pyspark_jars()), str(java.find().resolve()), training])
     return jars.cache() / "archives" / f"{hashlib.sha256(facts.encode()).hexdigest()[:16]}.jsa"
 
 
@@ -58,7 +60,7 @@ def make_in_background() -> bool:
         return False
     with Path(os.devnull).open("r+b") as null:
         subprocess.Popen(
-            [sys.executable, "-m", "headway.embedded.archive_training", str(archive)],
+            [sys.executable, "-m", "headway.cli.training", str(archive)],
             stdin=null,
             stdout=null,
             stderr=null,

@@ -183,16 +183,19 @@ def value_schema(source: Source) -> StructType:
     """Return the columns of a source's values as they are written, checked.
 
     Raises:
-        DefinitionError: The schema is not Spark DDL, or the event time is no column of it.
+        DefinitionError: The schema cannot be read, or the event time is no column of it.
     """
-    from pyspark.sql.types import LongType, StructType, TimestampType
+    from pyspark.sql.types import BinaryType, LongType, StructType, TimestampType
 
     try:
-        schema = StructType.fromDDL(source.schema)
+        schema = (
+            _avro_columns(source.schema) if source.format == "avro" else StructType.fromDDL(source.schema)
+        )
         assert isinstance(schema, StructType)
     except Exception as exc:
-        what = str(exc).strip().splitlines()[0]
-        raise DefinitionError(f"source {source.name!r}: the schema is not Spark DDL: {what}") from exc
+        what = str(getattr(exc, "java_exception", None) or exc).strip().splitlines()[0]
+        language = "an Avro record" if source.format == "avro" else "Spark DDL"
+        raise DefinitionError(f"source {source.name!r}: the schema is not {language}: {what}") from exc
     if source.event_time not in schema.names:
         raise DefinitionError(
             f"source {source.name!r}: event_time={source.event_time!r} is no column of the schema",
@@ -203,7 +206,25 @@ def value_schema(source: Source) -> StructType:
             f"source {source.name!r}: the event time {source.event_time!r} is neither TIMESTAMP nor BIGINT",
             hint="BIGINT counts milliseconds since the epoch.",
         )
+    if source.format == "bytes":
+        others = [f for f in schema.fields if f.name != source.event_time]
+        if len(others) != 1 or not isinstance(others[0].dataType, BinaryType):
+            raise DefinitionError(
+                f"source {source.name!r}: format='bytes' takes one BINARY column beside the event time",
+                hint="Such as schema='payload binary, arrived_at timestamp', event_time='arrived_at'.",
+            )
     return schema
+
+
+def _avro_columns(text: str) -> StructType:
+    from pyspark.sql import SparkSession
+    from pyspark.sql.types import StructType
+
+    jvm = SparkSession.active()._jvm
+    assert jvm is not None
+    parsed = getattr(jvm.org.apache.avro, "Schema$Parser")().parse(text)
+    columns = jvm.org.apache.spark.sql.avro.SchemaConverters.toSqlType(parsed).dataType()
+    return StructType.fromJson(json.loads(columns.json()))
 
 
 def _call(pipeline: Pipeline, frames: dict[str, DataFrame]) -> DataFrame:

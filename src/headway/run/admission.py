@@ -11,6 +11,7 @@ from headway.source import Source
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
+    from pyspark.sql.types import StructType
 
 __all__ = ["ERROR", "FATE", "RAW", "Fate", "admit", "errors", "event_time", "is_relevant", "judge", "seen"]
 
@@ -19,6 +20,7 @@ ERROR = "__error"
 RAW = "__raw"
 """Column with the bytes of the value; Spark prunes it where nobody asks."""
 _CORRUPT = "__corrupt"
+_BROKEN = "__broken"
 _VALUE = "__value"
 _OLDEST, _NEWEST = instant.BEGINNING, instant.END
 
@@ -45,20 +47,17 @@ def judge(raw: DataFrame, source: Source) -> DataFrame:
     what cannot be read is a dead letter.
     """
     from pyspark.sql import functions as F
-    from pyspark.sql.types import StringType, StructType
 
     values = value_schema(source)
-    with_corrupt = StructType([*values.fields]).add(_CORRUPT, StringType())
-    parsed = F.from_json(
-        F.col("value").cast("string"),
-        with_corrupt,
-        {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": _CORRUPT},
-    )
+    # Spark moves filters below a projection by repeating its expressions, and would parse each
+    # record once for each field that a filter asks for. It leaves alone what it takes for
+    # nondeterministic; the condition holds for every row.
+    decoded = F.when(F.spark_partition_id() >= 0, _decoded(source, values))
     log = F.struct(
         F.col("timestamp").alias("arrival"), "topic", "partition", "offset", "key", "headers"
     ).alias("_log")
     opened = raw.select(
-        parsed.alias(_VALUE),
+        decoded.alias(_VALUE),
         F.col("value").isNull().alias("__empty"),
         F.col("timestamp").alias("__arrival"),
         F.col("value").alias(RAW),
@@ -75,7 +74,7 @@ def judge(raw: DataFrame, source: Source) -> DataFrame:
         RAW,
         "__arrival",
         "__empty",
-        F.col(f"{_VALUE}.{_CORRUPT}").alias(_CORRUPT),
+        _is_broken(source).alias(_BROKEN),
     )
     order = [*values.names, "_log", RAW]
     return named.select(*order, _fate(source).alias(FATE))
@@ -89,7 +88,7 @@ def errors(raw: DataFrame, source: Source) -> DataFrame:
     words = (
         F.when(
             F.col(FATE) == Fate.DEAD,
-            F.lit(f"not JSON of the schema, or no usable event time in {source.event_time!r}"),
+            F.lit(f"not {source.format} of the schema, or no usable event time in {source.event_time!r}"),
         )
         .when(
             F.col(FATE).isin(Fate.LATE, Fate.CORRECTABLE),
@@ -131,6 +130,31 @@ def admit(judged: DataFrame, condition: Column) -> DataFrame:
     return judged.filter(condition).drop(FATE, RAW)
 
 
+def _decoded(source: Source, values: StructType) -> Column:
+    """Return a struct of the value's columns, from the raw columns `value` and `timestamp`."""
+    from pyspark.sql import functions as F
+    from pyspark.sql.avro.functions import from_avro
+    from pyspark.sql.types import StringType, StructType
+
+    if source.format == "avro":
+        return from_avro(F.col("value"), source.schema, {"mode": "PERMISSIVE"})
+    if source.format == "bytes":
+        named = {n: "timestamp" if n == source.event_time else "value" for n in values.names}
+        return F.struct(*[F.col(raw).alias(name) for name, raw in named.items()])
+    with_corrupt = StructType([*values.fields]).add(_CORRUPT, StringType())
+    options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": _CORRUPT}
+    return F.from_json(F.col("value").cast("string"), with_corrupt, options)
+
+
+def _is_broken(source: Source) -> Column:
+    """Return the condition that a value could not be decoded."""
+    from pyspark.sql import functions as F
+
+    if source.format == "json":
+        return F.col(f"{_VALUE}.{_CORRUPT}").isNotNull()
+    return F.col(_VALUE).isNull()
+
+
 def _event_time(value: Column, kind: str) -> Column:
     """Return the event time as TIMESTAMP; null where it lies outside of the years 1 to 9998."""
     from pyspark.sql import functions as F
@@ -150,7 +174,7 @@ def _fate(source: Source) -> Column:
     delay = F.unix_micros(F.col("__arrival")) - event_time(source)
     fate = (
         F.when(F.col("__empty"), int(Fate.TOMBSTONE))
-        .when(F.col(_CORRUPT).isNotNull() | F.col(source.event_time).isNull(), int(Fate.DEAD))
+        .when(F.col(_BROKEN) | F.col(source.event_time).isNull(), int(Fate.DEAD))
         .when(delay > source.too_late_micros, int(Fate.LATE))
         .when(delay < -source.earliness_micros, int(Fate.EARLY))
     )

@@ -17,6 +17,7 @@ from headway.interval import Interval
 from headway.offsets import Offsets
 from headway.ownership import Ownership, Segment
 from headway.run import observation, offset_log, rejects
+from headway.run.files import Files
 from headway.run.inputs import Reading, Scan, recount
 from headway.run.job import Job, Report, digest
 from headway.run.lineage import Lineage
@@ -52,6 +53,7 @@ class Batches:
         self._job = job
         self._lineage = lineage
         self._report = report
+        self._files = Files(job.spark)
         self._counted = dict(ownership.position)
         self._last_batch = -1 if lineage.is_new else ownership.batch
         self._last_fingerprint = ownership.batch_fingerprint
@@ -86,7 +88,7 @@ class Batches:
             FencedOffError: Another run has taken over.
         """
         job, lineage = self._job, self._lineage
-        entry = offset_log.read(job.spark, lineage.checkpoint, batch_id, job.logs)
+        entry = offset_log.read(self._files, lineage.checkpoint, batch_id, job.logs)
         fingerprint = digest([job.inputs, {n: o.to_json() for n, o in entry.ends.items()}, entry.watermark])
         if batch_id <= self._last_batch:
             self._skip(rows, batch_id, fingerprint, entry)

@@ -51,7 +51,8 @@ _MARKER = -1
 """Fate of a marker row, which is no record."""
 _MILLI = 1_000
 _TICK = 1.0
-_MOVE_EVERY = 0.5
+_MOVE_EVERY = 1.0
+"""Seconds: each move of a frontier gives the next micro-batch one more partition."""
 _LOOK_EVERY = 60.0
 _CORRECT_EVERY = 30.0
 """Seconds: corrections that come one by one are computed together."""

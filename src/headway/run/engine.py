@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from collections.abc import Mapping
-from importlib import resources
+from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,8 @@ def _session(master: str | None, settings: Mapping[str, str], *, short: bool) ->
         options.append("-XX:TieredStopAtLevel=1")
     given = os.environ.get("SPARK_SUBMIT_OPTS", "")
     os.environ["SPARK_SUBMIT_OPTS"] = " ".join([*options, given]).strip()
+    # PySpark imports this, and pandas with it, at its first call of the JVM; meanwhile the JVM starts.
+    threading.Thread(target=import_module, args=("pyspark.testing.utils",), daemon=True).start()
     try:
         from pyspark.sql import SparkSession
 

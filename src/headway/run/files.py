@@ -15,6 +15,7 @@ class Files:
 
     def __init__(self, spark: SparkSession) -> None:
         self._spark = spark
+        self._systems: dict[str, Any] = {}
 
     def exists(self, path: str) -> bool:
         """Tell whether a file or folder is there."""
@@ -54,5 +55,8 @@ class Files:
 
     def _at(self, path: str) -> tuple[Any, Any]:
         at = self._jvm.org.apache.hadoop.fs.Path(path)
-        context: Any = self._spark._jsc
-        return at.getFileSystem(context.hadoopConfiguration()), at
+        root = path.partition("://")[0] + path.partition("://")[2].partition("/")[0] if "://" in path else ""
+        if root not in self._systems:
+            context: Any = self._spark._jsc
+            self._systems[root] = at.getFileSystem(context.hadoopConfiguration())
+        return self._systems[root], at

@@ -146,7 +146,7 @@ def connect(project: Project, pipeline: Pipeline) -> dict[str, Log]:
                 "the embedded Kafka broker does not run", hint="Start it with `headway up`."
             )
         servers = running
-    settings = {"bootstrap_servers": servers}
+    settings = project.config.kafka.model_dump() | {"bootstrap_servers": servers}
     return {name: source.open(settings) for name, source in pipeline.sources.items()}
 
 

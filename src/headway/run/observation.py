@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +65,6 @@ def of_running_batch(query: StreamingQuery | None) -> dict[str, dict[str, Any]]:
     while names.hasNext():
         name = names.next()
         row = metrics.get(name).get()
-        if row.schema() is None:
-            continue
-        fields = row.schema().fieldNames()
-        found[name] = {field: None if row.isNullAt(i) else row.getLong(i) for i, field in enumerate(fields)}
+        if row.schema() is not None:
+            found[name] = json.loads(row.json())
     return found

@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from headway import instant
 from headway.errors import TerminalError
 from headway.offsets import Offsets
 from headway.run.files import Files
 from headway.source import Log
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 __all__ = ["BatchEntry", "read"]
 
@@ -31,14 +27,14 @@ class BatchEntry:
     """Per source: where the batch ends in its log."""
 
 
-def read(spark: SparkSession, checkpoint: str, batch_id: int, logs: Mapping[str, Log]) -> BatchEntry:
+def read(files: Files, checkpoint: str, batch_id: int, logs: Mapping[str, Log]) -> BatchEntry:
     """Read what was pinned for a batch.
 
     Raises:
         TerminalError: The file is missing or not of the version that Spark 4.1 writes.
     """
     path = f"{checkpoint}/offsets/{batch_id}"
-    text = Files(spark).read(path)
+    text = files.read(path)
     if text is None:
         raise TerminalError("the offset log has no entry for the batch that runs", where=path)
     version, metadata, *offsets = text.splitlines()

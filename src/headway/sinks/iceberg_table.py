@@ -71,8 +71,10 @@ class IcebergTable:
     def prepare(self, schema: StructType) -> None:
         """Make the table where it is missing, and see that it takes the result's columns.
 
+        Columns that the result has and the table lacks are added to the table, empty in older rows.
+
         Raises:
-            ResultError: The table has other columns, or other types.
+            ResultError: A column is gone from the result, or has another type.
         """
         if self._spark.catalog.tableExists(self._name):
             self._compare(schema)
@@ -262,8 +264,7 @@ class IcebergTable:
     def _compare(self, schema: StructType) -> None:
         table = {f.name: f.dataType.simpleString() for f in self._spark.table(self._name).schema}
         result = {f.name: f.dataType.simpleString() for f in schema}
-        faults = [f"{n} ({t}) is not in the table" for n, t in result.items() if n not in table]
-        faults += [f"{n} ({t}) is not in the result" for n, t in table.items() if n not in result]
+        faults = [f"{n} ({t}) is not in the result" for n, t in table.items() if n not in result]
         faults += [
             f"{n} is {result[n]} in the result and {t} in the table"
             for n, t in table.items()
@@ -274,6 +275,9 @@ class IcebergTable:
                 f"the table {self._name} does not take this result: " + "; ".join(faults),
                 hint="Alter or drop the table, or mend the definition; nothing was published.",
             )
+        added = [f"{_tick(n)} {t}" for n, t in result.items() if n not in table]
+        if added:
+            self._spark.sql(f"ALTER TABLE {quoted(self._spark, self._name)} ADD COLUMNS ({', '.join(added)})")
 
     def _reset(self, onto: Staged | None = None) -> None:
         """Bring the staging branch back to what is staged or visible: nothing of an aborted attempt stays."""

@@ -1,4 +1,4 @@
-"""A Kafka topic as a source of JSON records."""
+"""A Kafka topic as a source of records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Kafka"]
 
 
 class Kafka(Source):
-    """A topic whose values are JSON objects; the record timestamp is the arrival time.
+    """A topic whose record timestamp is the arrival time.
 
     `Kafka("flights", schema="id string, at timestamp", event_time="at", lateness="6 hours")`;
     the fields are those of `headway.source.Source`. The topic needs `retention.ms=-1` where

@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import OffsetSpec
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import (
+    AuthorizationError,
+    KafkaError,
+    KafkaTimeoutError,
+    SaslAuthenticationFailedError,
+    UnsupportedSaslMechanismError,
+)
 from kafka.protocol.consumer import IsolationLevel
 
-from headway.errors import LostDataError, UnavailableError, suggestion
+from headway.errors import ConfigError, LostDataError, UnavailableError, suggestion
 from headway.offsets import Offsets
 from headway.source import Ends
+from headway.sources.kafka_security import Security
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -37,6 +44,7 @@ class KafkaLog:
     def __init__(self, topic: str, settings: Mapping[str, object]) -> None:
         self._topic = topic
         self._servers = str(settings["bootstrap_servers"])
+        self._security = Security.of(settings)
         self._admin: KafkaAdminClient = self._ask(self._connect)
         self._describe()
 
@@ -123,15 +131,23 @@ class KafkaLog:
             client_id="headway",
             bootstrap_timeout_ms=10_000,
             request_timeout_ms=30_000,
+            **self._security.for_python(),
         )
 
     def _ask(self, question: Callable[[], T]) -> T:
         try:
             return question()
         except KafkaTimeoutError as exc:
+            refused = " A broker also hangs up on a wrong user or password: look at kafka.sasl_* in conf/."
             raise UnavailableError(
                 f"no Kafka broker answers at {self._servers}",
-                hint="Start it (embedded: `headway up`), or mend kafka.bootstrap_servers in conf/.",
+                hint="Start it (embedded: `headway up`), or mend kafka.bootstrap_servers in conf/."
+                + (refused if self._security.has_user else ""),
+            ) from exc
+        except (SaslAuthenticationFailedError, UnsupportedSaslMechanismError, AuthorizationError) as exc:
+            raise ConfigError(
+                f"the Kafka broker at {self._servers} refuses this user for topic {self._topic!r}: {type(exc).__name__}",
+                hint="Mend kafka.security_protocol, sasl_* or ssl_* in conf/, or the user's rights.",
             ) from exc
         except KafkaError as exc:
             raise UnavailableError(
@@ -146,6 +162,7 @@ class KafkaLog:
             bootstrap_servers=self._servers.split(","),
             enable_auto_commit=False,
             isolation_level="read_committed",
+            **self._security.for_python(),
         )
         try:
             consumer.assign([at])
@@ -206,6 +223,7 @@ class KafkaLog:
             "kafka.isolation.level": "read_committed",
             "includeHeaders": "true",
             "failOnDataLoss": "true",
+            **{f"kafka.{name}": value for name, value in self._security.for_java().items()},
         }
         if partitions is None:
             return options | {"subscribe": self._topic}
