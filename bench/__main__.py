@@ -19,10 +19,10 @@ def main() -> int:
     if unknown:
         print(f"no benchmark {unknown[0]!r}; there are {', '.join(NAMES)}", file=sys.stderr)
         return 2
-    known = {f["name"]: f for f in json.loads(RESULTS.read_text())} if RESULTS.exists() else {}
     for name in chosen:
         print(f"{name}:", flush=True)
         for figure in importlib.import_module(f"bench.{name}").run():
+            known = {f["name"]: f for f in json.loads(RESULTS.read_text())} if RESULTS.exists() else {}
             known[figure.name] = asdict(figure)
             RESULTS.write_text(json.dumps(list(known.values()), indent=1) + "\n")
             bar = "" if figure.bar is None else f"  bar {figure.bar} {'met' if figure.is_met else 'MISSED'}"

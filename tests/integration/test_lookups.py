@@ -8,7 +8,7 @@ import uuid
 import pytest
 
 from headway import instant
-from headway.testing import MemoryLog
+from headway.testing import MODES, MemoryLog
 
 pytestmark = pytest.mark.slow
 
@@ -85,3 +85,22 @@ def test_records_before_and_after_a_new_version_see_their_own(spark, harness, de
     tags = {r["name"] for r in spark.table(f"{table}.refs").collect() if r["type"] == "TAG"}
     assert len(tags) == 2
     log.close()
+
+
+def test_a_stream_goes_on_after_a_lookup_was_loaded_anew(spark, harness, define):
+    table = f"lake.dim.names_{uuid.uuid4().hex[:8]}"
+    spark.sql(f"CREATE TABLE {table} (k string, name string) USING iceberg")
+    spark.sql(f"INSERT INTO {table} VALUES ('a', 'old')")
+    first = time.time_ns() // 1_000
+    placed = harness.place(define(PIPELINE.format(table=table)))
+    log = MemoryLog("s")
+    log.append({"k": "a", "at": instant.iso(first // 1_000 * 1_000)}, arrival=first)
+    harness.run_again(placed, {"s": log}, MODES["continuous"])
+    time.sleep(2.2)  # the versions have to be more than one refresh apart
+    spark.sql(f"INSERT OVERWRITE {table} VALUES ('a', 'new')")
+    later = first + instant.duration("10 hours")
+    log.append({"k": "a", "at": instant.iso(later // 1_000 * 1_000)}, arrival=later)
+    harness.run_again(placed, {"s": log}, MODES["continuous"])
+    rows = sorted((r["at"], r["name"]) for r in harness.table(placed).collect())
+    log.close()
+    assert [name for _, name in rows] == ["old", "new"]

@@ -8,9 +8,12 @@ from dataclasses import replace
 import pytest
 
 from headway import instant
-from headway.errors import CallError, LeaseHeldError, NotYetClosedError, ResultError
+from headway.errors import CallError, LeaseHeldError, LostDataError, NotYetClosedError, ResultError
 from headway.interval import Interval
+from headway.offsets import Offsets
 from headway.ownership import Ownership
+from headway.run import bounded
+from headway.run.job import Report
 from headway.sinks.iceberg_table import IcebergTable
 from headway.testing import MODES, Clock, MemoryLog
 
@@ -201,8 +204,6 @@ def test_a_definition_that_changed_is_published_again(harness, log, define):
 
 @pytest.mark.parametrize("mode_name", ["hourly", "continuous"])
 def test_a_recreated_topic_is_told_from_the_one_that_was_read(harness, log, placed, mode_name):
-    from headway.errors import LostDataError
-
     put(log, "01:10", "04:30")
     harness.run_again(placed, {"s": log}, MODES[mode_name])
     recreated = MemoryLog("s", partitions=2)
@@ -331,3 +332,52 @@ def test_a_new_column_is_added_to_the_table_and_a_lost_one_stops_the_run(harness
             MODES["hourly"],
         )
     assert spark.table(f"{placed.sink.table}.snapshots").count() == before
+
+
+def test_a_late_record_of_an_open_hour_is_counted_by_the_stream_that_takes_over(harness, log, define):
+    placed = harness.place(define(WINDOWS.format(facts='clock="log", late="correct"', emit="final")))
+    put(log, "10:05", late="01:15")
+    put(log, "11:25")
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    assert shown(harness, placed) == {}
+    put(log, "13:00")
+    harness.run_again(placed, {"s": log}, MODES["continuous"], complete=True)
+    assert shown(harness, placed) == {"10": 1, "11": 1, "13": 1}
+
+
+def test_a_stream_refuses_to_go_on_after_a_gap(harness, log, placed):
+    put(log, "01:10", "02:10", "03:10", "04:10", "09:00")
+    for hour in (1, 4):
+        wanted = Interval(DAY + hour * HOUR, DAY + (hour + 1) * HOUR)
+        harness.run_again(placed, {"s": log}, MODES["hourly"], wanted=wanted)
+    with pytest.raises(CallError, match="T02:00:00Z/2013-02-01T04:00:00Z is not published"):
+        harness.run_again(placed, {"s": log}, MODES["continuous"])
+
+
+def test_a_stream_goes_on_where_its_checkpoint_stands(harness, log, placed):
+    """A correction moves the sink's position ahead of what the stream has read."""
+    put(log, "01:10", "02:10", "03:10")
+    harness.run_again(placed, {"s": log}, MODES["continuous"])
+    put(log, "01:20", "04:10", "05:10", "06:10")
+    with harness.job(placed, {"s": log}, MODES["hourly"]) as job:
+        ends = {"s": log.ends()}
+        asked = bounded.Request(
+            mode=MODES["hourly"], grid=MODES["hourly"].grid("UTC"), ends=ends, beside_stream=True
+        )
+        bounded._look_at_the_rest(job, asked, Report(pipeline="p", mode="hourly", lineage="bounded"))
+    put(log, "12:00")
+    harness.run_again(placed, {"s": log}, MODES["continuous"], complete=True, max_records_per_batch=1)
+    assert shown(harness, placed) == {"01": 2, "02": 1, "03": 1, "04": 1, "05": 1, "06": 1, "12": 1}
+
+
+def test_published_rows_are_not_replaced_from_a_log_that_retention_has_cut(harness, log, define, monkeypatch):
+    placed = harness.place(define(WINDOWS.format(facts='clock="log"', emit="final")))
+    put(log, "01:10", "01:20", "04:30")
+    wanted = Interval(DAY + HOUR, DAY + 2 * HOUR)
+    harness.run_again(placed, {"s": log}, MODES["hourly"], wanted=wanted)
+    text = WINDOWS.format(facts='clock="log"', emit="final").replace('F.count("*")', '(F.count("*") * 10)')
+    changed = replace(define(text), name=placed.name, outputs=placed.outputs)
+    monkeypatch.setattr(MemoryLog, "begins", lambda _: Offsets({0: 1, 1: 0}))
+    with pytest.raises(LostDataError, match="retention may have eaten"):
+        harness.run_again(changed, {"s": log}, MODES["hourly"], wanted=wanted)
+    assert shown(harness, placed) == {"01": 2}

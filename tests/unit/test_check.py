@@ -155,3 +155,19 @@ def test_a_time_hidden_by_a_python_function_needs_a_declaration(spark, define):
 def test_a_schema_that_is_no_ddl_is_refused(spark, define):
     with pytest.raises(DefinitionError, match="not Spark DDL"):
         analyse(spark, define(text("s").replace("k string, at timestamp, n int", "k strin, at")))
+
+
+@pytest.mark.parametrize(
+    ("above", "early"),
+    [
+        ("", "upsert"),
+        ('.withColumn("double", F.col("count") * 2)', "upsert"),
+        ('.withColumn("k", F.upper("k"))', "recomputing"),
+        ('.filter("count > 1")', "recomputing"),
+        ('.unionByName(s.groupBy(F.window("at", "1 hour"), "k").count())', "recomputing"),
+    ],
+)
+def test_a_stream_upserts_only_what_is_still_grouped_by_its_keys(spark, define, above, early):
+    body = 's.groupBy(F.window("at", "1 hour"), "k").count()' + above
+    found = analyse(spark, define(text(body, output_time="window", keys='["k", "window"]')))
+    assert found.early == early

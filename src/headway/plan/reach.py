@@ -166,6 +166,12 @@ class _Derivation:
         return _Rows(times, names, event_time is not None)
 
     def _project(self, node: Node, below: list[_Rows]) -> _Rows:
+        for item in map(parse_expression, node.fields["projectList"]):
+            name = str(item.fields["name"])
+            given = item.children[0] if item.kind == "Alias" else item
+            is_same = given.kind == "AttributeReference" and given.fields["name"] == name
+            if name in self.operators.group_columns and not is_same:
+                self.operators.above_aggregate.add("Project")  # no longer what was grouped by
         return self._select(node.fields["projectList"], below[0])
 
     def _select(self, items: Iterable[object], rows: _Rows) -> _Rows:
@@ -321,6 +327,8 @@ class _Derivation:
         return below[0]
 
     def _union(self, node: Node, below: list[_Rows]) -> _Rows:
+        if self.operators.aggregates:
+            self.operators.above_aggregate.add("Union")
         first = below[0]
         columns = [list(rows.names) for rows in below]
         times: dict[str, Reach] = {}

@@ -6,7 +6,7 @@ passed over; one whose inputs are not those that were pinned is an error.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -66,6 +66,10 @@ class Batches:
         if not lineage.is_new and ownership.closed_through is not None:
             self.watermark = ownership.closed_through + job.analysis.reach.ahead
         self.progress: dict[str, Progress] = {}
+        self._resumed: Mapping[str, Offsets] = {}
+        if not lineage.is_new and ownership.batch >= 0:
+            entry = offset_log.read(self._files, lineage.checkpoint, ownership.batch, job.logs)
+            self._resumed = entry.ends
 
     @property
     def is_catching_up(self) -> bool:
@@ -75,7 +79,8 @@ class Batches:
     def begin(self, name: str, start: Offsets) -> Progress:
         """Return how far a source was read before the first batch, which begins at `start`."""
         if name not in self.progress:
-            read = start if self._lineage.is_new else self._counted.get(name, start)
+            # Where Spark goes on: the sink's position may be ahead, by a correction or a bounded run.
+            read = self._resumed.get(name, start)
             self.progress[name] = Progress(read=read, arrivals=self._job.logs[name].latest_arrivals(read))
         return self.progress[name]
 
@@ -154,7 +159,7 @@ class Batches:
         # A straggler is below what Spark has evicted, or below what was final before this lineage.
         past = max(entry.watermark, published + job.analysis.reach.ahead - 1)
         scans = self._scans(readings, past, query)
-        staged, quarantined = self._look_again(readings, scans, past, staged)
+        staged, quarantined = self._look_again(readings, scans, past, entry.watermark, staged)
         job.held.check()
         read = {n: entry.ends.get(n, progress.read) for n, progress in self.progress.items()}
         if all(read[n].covers(owed) for n, owed in self._owed.items() if n in read):
@@ -230,31 +235,45 @@ class Batches:
                 arrival = None if counts is None else counts.get(f"a{partition}")
                 if arrival is not None:
                     arrivals[partition] = max(arrival, arrivals.get(partition, arrival))
-            if reading.new_records == 0:
-                scans[name] = Scan(accounts=Accounts(), touching=0)
-                continue
             scan = None if counts is None else observation.scan_of_batch(counts, past)
+            touching = 1 if scan is None else scan.touching
+            if reading.new_records == 0:
+                scans[name] = Scan(accounts=Accounts(), touching=touching)
+                continue
             if scan is None or scan.accounts.read != reading.new_records or scan.accounts.balance():
                 arrivals |= self._job.logs[name].latest_arrivals(reading.end)
                 scan = recount(self._job, name, reading, past)
-                scan = replace(scan, touching=scan.touching + scan.accounts.late)
-            scans[name] = scan
+            scans[name] = replace(scan, touching=touching)
         return scans
 
     def _look_again(
-        self, readings: Mapping[str, Reading], scans: Mapping[str, Scan], past: int, staged: Staged
+        self,
+        readings: Mapping[str, Reading],
+        scans: Mapping[str, Scan],
+        past: int,
+        watermark: int,
+        staged: Staged,
     ) -> tuple[Staged, int]:
-        job = self._job
+        """Deal with records that are not admitted, or come too late for this lineage's function."""
+        job, commit = self._job, staged.commit
+        begin = self._lineage.begin
+        # Before the first segment nothing was ever published.
+        first = min([begin, *(s.interval.start for s in commit.ownership.segments[:1])])
         quarantined = 0
         touched: list[Interval] = []
         for name, scan in scans.items():
-            quarantined += rejects.settle(job, name, readings[name], scan.accounts)
-            if scan.touching:
-                touched += rejects.left_out(job, name, readings[name], past)
-        commit = staged.commit
-        first = min([self._lineage.begin, *(s.interval.start for s in commit.ownership.segments[:1])])
-        # Before that, nothing was ever published.
-        touched = [Interval(max(t.start, first), t.end) for t in touched if t.end > first]
+            reading = readings[name]
+            quarantined += rejects.settle(job, name, reading, scan.accounts)
+            if not scan.touching:
+                continue
+            assert reading.new_from is not None
+            known = reading.new_from.least(reading.end)
+            if not reading.start.covers(known):
+                # Looked at by another mode, which would have taken in what this one leaves out.
+                again = Reading(start=reading.start, end=known, new_from=reading.start)
+                touched += _from(begin, rejects.left_out(job, name, again, watermark))
+            if reading.new_records:
+                touched += _from(first, rejects.left_out(job, name, reading, past))
         if touched:
             amended = replace(commit, ownership=commit.ownership.with_pending(touched))
             staged = replace(job.target.amend(amended), rows=staged.rows)
@@ -270,3 +289,7 @@ class Batches:
             total = total.plus(replace(scan.accounts, dropped=dropped))
             self.progress[name] = Progress(read=readings[name].end, arrivals=self.progress[name].arrivals)
         self._report.accounts = self._report.accounts.plus(total)
+
+
+def _from(begin: int, touched: Iterable[Interval]) -> list[Interval]:
+    return [Interval(max(t.start, begin), t.end) for t in touched if t.end > begin]

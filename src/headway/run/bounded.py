@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from headway import instant
 from headway.accounts import Accounts
-from headway.errors import CallError, NotYetClosedError
+from headway.errors import CallError, LostDataError, NotYetClosedError
 from headway.frontier import frontier
 from headway.interval import Grid, Interval
 from headway.mode import Mode
@@ -261,6 +261,8 @@ def _publish_once(
     ownership = job.target.ownership()
     span = Interval(pieces[0].start, pieces[-1].end)
     closed = ownership.closed_through or instant.BEGINNING
+    if ownership.revision(span):
+        _require_left(job, span)
     readings = _readings(job, request, span, ownership, take_all=take_all)
     observations = {n: Observation(f"headway_{n}") for n, r in readings.items() if r.new_from is not None}
     rows, lookups = result(job, readings, span, observations, closed)
@@ -284,6 +286,25 @@ def _publish_once(
     _account(report, job, scans, quarantined, published=staged.rows)
     if not is_open:
         report.intervals += [(piece, revision) for piece in pieces]
+
+
+def _require_left(job: Job, span: Interval) -> None:
+    """See that the records which published rows were made of are still there, before they are replaced.
+
+    Raises:
+        LostDataError: Retention has eaten some of them, or may have.
+    """
+    for name, log in job.logs.items():
+        source = job.pipeline.sources[name]
+        low = job.analysis.reach.before(span.start) - source.earliness_micros
+        earliest = log.earliest_arrivals()
+        gone = [p for p, first in log.begins().items() if first > 0 and earliest.get(p, instant.END) > low]
+        if gone:
+            raise LostDataError(
+                f"{span} is published, and retention may have eaten records of {source.name!r} that it was made of "
+                f"(partitions {', '.join(map(str, gone))})",
+                hint="The published rows stay as they are. Raise the topic's retention to keep what may be recomputed.",
+            )
 
 
 def _scans(
@@ -392,7 +413,10 @@ def settle_corrections(job: Job, request: Request, report: Report) -> None:
             if start < end and Interval(start, end).meets(due):
                 pieces = list(_pieces(Interval(start, end), grid))
                 job.say(f"correction of {Interval(start, end)}")
-                _publish(job, request, pieces, report, take_all=False)
+                try:
+                    _publish(job, request, pieces, report, take_all=False)
+                except LostDataError as exc:
+                    job.say(f"it stays queued: {exc.what}")
 
 
 def _show_open(job: Job, request: Request, report: Report) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from headway import instant
 from headway.errors import (
+    CallError,
     DefinitionError,
     Error,
     LeaseHeldError,
@@ -89,7 +90,9 @@ def run(job: Job, request: Request, stop: threading.Event) -> Report:
             f"pipeline {job.pipeline.name!r} cannot run continuously: " + "; ".join(faults),
             where=job.pipeline.where,
         )
-    job.check_identities(job.target.ownership())
+    ownership = job.target.ownership()
+    job.check_identities(ownership)
+    _require_no_gap(job, ownership)
     report = Report(pipeline=job.pipeline.name, mode=request.mode.name, lineage=bounded.LINEAGE)
     if job.shows_by == "recomputing":
         _recompute(job, request, report, stop)
@@ -101,10 +104,28 @@ def run(job: Job, request: Request, stop: threading.Event) -> Report:
         report.lineage = chosen.name
         stream = _Stream(job, request, chosen, ownership, report, stop)
         stream.run()
-        if not stream.is_passed_on:
+        if stream.wants_stop or not (stream.is_passed_on or stream.wants_new_versions):
             return report
-        begin = stream.batches.end
-        job.say(f"a lookup has a new version from {instant.iso(begin)} on: a new lineage goes on with it")
+        begin = stream.batches.end if stream.is_passed_on else None
+        job.say("a lookup has a new version: a new lineage goes on with it")
+
+
+def _require_no_gap(job: Job, ownership: Ownership) -> None:
+    """See that a stream, which goes on after what is final, leaves nothing behind it that is nobody's.
+
+    Raises:
+        CallError: Named intervals were published beyond a range that is not final.
+    """
+    if not ownership.segments:
+        return
+    whole = Interval(ownership.segments[0].interval.start, ownership.segments[-1].interval.end)
+    gaps = ownership.gaps(whole)
+    if gaps:
+        raise CallError(
+            f"{gaps[0]} is not published, and later output times are: a stream would go on after them",
+            where=job.pipeline.sink.table,
+            hint="Publish what is missing first: run a bounded mode without --start and --end.",
+        )
 
 
 def _recompute(job: Job, request: Request, report: Report, stop: threading.Event) -> None:
@@ -115,7 +136,7 @@ def _recompute(job: Job, request: Request, report: Report, stop: threading.Event
         ends = request.until or {name: log.ends() for name, log in job.logs.items()}
         asked = bounded.Request(mode=request.mode, grid=request.grid, ends=ends, complete=request.complete)
         report.add(bounded.run(job, asked))
-        if request.until is not None:
+        if request.until is not None or stop.is_set() or job.held.is_asked_to_stop:
             return
         while (left := began + pause - time.monotonic()) > 0:
             if stop.wait(min(left, _TICK)) or job.held.is_asked_to_stop:
@@ -157,7 +178,10 @@ class _Stream:
     @property
     def is_passed_on(self) -> bool:
         """Whether everything before the lineage's end is published, and a successor has to go on."""
-        return self.batches.end < instant.END and self.batches.closed_through >= self.batches.end
+        batches = self.batches
+        return (
+            batches.end < instant.END and batches.closed_through >= batches.end and not batches.is_catching_up
+        )
 
     @property
     def wants_stop(self) -> bool:
@@ -170,14 +194,12 @@ class _Stream:
             return
         try:
             self._run_query()
-            while self.wants_new_versions and self.failure is None and not self.wants_stop:
-                self.job.say("a lookup has a new version: going on with it")
-                self.lineage = replace(self.lineage, epochs=lineage.epochs(self.job, self.lineage.begin))
-                self._run_query()
         finally:
             shutil.rmtree(self.work, ignore_errors=True)
         if self.failure is not None:
             raise self.failure
+        if self.wants_new_versions:
+            return
         if self.batches.is_catching_up and self.report.batches:
             self.report.accounts = replace(self.report.accounts, published=0)
             self.job.say(
@@ -200,8 +222,6 @@ class _Stream:
 
     def _run_query(self) -> None:
         job = self.job
-        self.started.clear()
-        self.is_stopping = self.wants_new_versions = False
         rows = self._rows({name: self._frame(name) for name in job.logs})
         trigger = instant.duration(self.request.mode.trigger or "0 seconds")
         writer = (

@@ -174,7 +174,7 @@ def opened(
     job = replace(job, beats=f"{beats}/{pipeline.name}", lease_seconds=lease_seconds)
     job.target.prepare(job.analysis.schema)
     job.books.prepare()
-    if not mode.is_bounded:
+    if not mode.is_bounded and job.shows_by != "recomputing":
         held = job.target.ownership()
         begins = held.begins if held.stream is not None else held.closed_through
         interval = Interval(instant.BEGINNING if begins is None else begins, instant.END)

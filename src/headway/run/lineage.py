@@ -9,7 +9,7 @@ from headway import instant
 from headway.ownership import Ownership
 from headway.run import bounded, versions
 from headway.run.files import Files
-from headway.run.job import Job
+from headway.run.job import Job, digest
 
 __all__ = ["Lineage", "chosen", "epochs"]
 
@@ -49,15 +49,13 @@ def chosen(job: Job, ownership: Ownership, begin: int | None = None) -> Lineage:
     """
     name = _resumable(job, ownership) if begin is None else None
     is_new = name is None
-    if name is None:
-        name = f"{uuid.uuid4().hex[:8]}-{job.inputs}"
-        begin = ownership.closed_through if begin is None else begin
-    else:
-        begin = ownership.begins
+    if begin is None:
+        begin = ownership.closed_through if is_new else ownership.begins
     if begin is None:
         bounds = bounded.output_range(job, {n: log.ends() for n, log in job.logs.items()})
         begin = bounds[0] if bounds is not None else instant.BEGINNING
     found = epochs(job, begin)
+    name = name or f"{uuid.uuid4().hex[:8]}-{_inputs(job, found)}"
     return Lineage(
         name=name,
         begin=begin,
@@ -83,9 +81,18 @@ def epochs(job: Job, begin: int) -> tuple[versions.Epoch, ...]:
 
 def _resumable(job: Job, ownership: Ownership) -> str | None:
     held = ownership.stream
-    if held is None or ownership.begins is None or not held.endswith(job.inputs):
+    if held is None or ownership.begins is None:
+        return None
+    if not held.endswith(_inputs(job, epochs(job, ownership.begins))):
         return None
     return held if Files(job.spark).exists(f"{_folder(job, held)}/checkpoint/metadata") else None
+
+
+def _inputs(job: Job, found: tuple[versions.Epoch, ...]) -> str:
+    """Return what a checkpoint is bound to: definition, logs, and the versions that its plan joins with."""
+    if job.analysis.is_stateful:
+        return digest([job.inputs, [dict(e.snapshots) for e in found]])
+    return digest([job.inputs, [[e.start, e.end, dict(e.snapshots)] for e in found]])
 
 
 def _folder(job: Job, name: str) -> str:

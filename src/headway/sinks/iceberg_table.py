@@ -220,6 +220,9 @@ class IcebergTable:
             tagged = change.replaceTag if has_tag else change.createTag
             tagged(_TAG, staged.handle).commit()
         except (Py4JJavaError, PySparkException) as exc:
+            # A catalog may lose its answer and not the commit.
+            if self._table().currentSnapshot().snapshotId() == staged.handle:
+                return staged.handle
             raise MainMovedError(
                 f"{self._name} was changed by another writer while this one staged its rows",
                 hint="Run the same command again.",
