@@ -12,7 +12,7 @@ from headway.embedded import jars, java
 from headway.errors import UnavailableError
 from headway.process import Process, free_port
 
-__all__ = ["Broker"]
+__all__ = ["Broker", "cluster_id"]
 
 _SETTINGS = """\
 process.roles=broker,controller
@@ -106,11 +106,10 @@ class Broker:
         )
 
     def _format(self, classes: str) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         done = subprocess.run(
             [
                 *(str(java.find()), "-cp", classes, "kafka.tools.StorageTool", "format"),
-                *("-t", cluster, "-c", str(self._settings)),
+                *("-t", cluster_id(), "-c", str(self._settings)),
             ],
             capture_output=True,
             text=True,
@@ -131,6 +130,15 @@ class Broker:
 
     def _port(self) -> int:
         return self._ports()[0]
+
+
+def cluster_id() -> str:
+    """Return a new id as Kafka writes them: 16 bytes in URL-safe base64, never with a dash in front.
+
+    The storage tool would take such a one for an option.
+    """
+    raw = uuid.uuid4().bytes
+    return base64.urlsafe_b64encode(bytes([raw[0] & 0x7F]) + raw[1:]).rstrip(b"=").decode()
 
 
 def _is_free(port: int) -> bool:
