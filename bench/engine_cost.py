@@ -9,8 +9,9 @@ import uuid
 from bench import rivals
 from bench.figure import Figure
 from bench.ground import EVENTS, OTHER, RUNS, WORK, events, measured, project, servers, session
+from headway.cli.sessions import begun
 from headway.run import bounded, continuous
-from headway.run.job import connect, opened, scratch
+from headway.run.job import connect, scratch
 
 BAR = 1.10
 BATCHES = 10
@@ -26,9 +27,7 @@ def ours(spark, shape, mode_name, *, per_batch=EVENTS // BATCHES, stop=None):
     name = f"{shape}_{uuid.uuid4().hex[:6]}"
     placed = scratch(own.pipelines[shape], f"lake.bench.{name}", name)
     logs = connect(own, placed)
-    with opened(
-        spark, placed, logs, mode=mode, state=str(WORK / "state"), beats=str(WORK / "beats"), lease_seconds=60
-    ) as job:
+    with begun(own, spark, placed, logs, mode) as job:
         ends = {n: log.ends() for n, log in logs.items()}
         if mode.is_bounded:
             bounded.run(job, bounded.Request(mode=mode, grid=mode.grid("UTC"), ends=ends, complete=True))

@@ -20,14 +20,20 @@ def raw(spark, servers, topic, *, stream, limit=None):
     return reader.load()
 
 
+def values(frame, schema):
+    """Parse each record once.
+
+    Left to itself Spark repeats from_json below a filter, once for each field that the filter asks for, and
+    takes twice as long; whoever has looked at the plan stops that.
+    """
+    value = F.when(F.spark_partition_id() >= 0, F.from_json(F.col("value").cast("string"), schema))
+    return frame.select(value.alias("v"), "timestamp")
+
+
 def parsed(frame, schema, e):
     """Parse, and leave out what is late or early, as every mode of the pipeline does."""
-    # Left to itself Spark repeats from_json below the filter, once for each field that it asks for, and
-    # takes twice as long; whoever has looked at the plan stops that.
-    value = F.when(F.spark_partition_id() >= 0, F.from_json(F.col("value").cast("string"), schema))
-    values = frame.select(value.alias("v"), "timestamp").select("v.*", "timestamp")
     admitted = f"timestamp <= {e} + {LATENESS} AND {e} <= timestamp + INTERVAL 1 HOUR"
-    return values.filter(admitted).drop("timestamp")
+    return values(frame, schema).select("v.*", "timestamp").filter(admitted).drop("timestamp")
 
 
 def rows(shape, spark, servers, *, stream, limit=None):

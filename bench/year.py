@@ -8,9 +8,10 @@ from bench import rivals
 from bench.figure import Figure
 from bench.ground import WORK, measured, project, servers, session
 from headway import instant
+from headway.cli.sessions import begun
 from headway.demo import flights, replay
 from headway.run import bounded
-from headway.run.job import connect, opened, scratch
+from headway.run.job import connect, scratch
 
 START, END = instant.parse("2013-01-01T05:00:00Z"), instant.parse("2014-01-02T05:00:00Z")
 RUNS = 3
@@ -47,9 +48,7 @@ def by_headway(spark, _where) -> int:
     mode = own.modes["daily"]
     placed = scratch(own.pipelines["punctuality"], "lake.bench.year", "year")
     logs = connect(own, placed)
-    with opened(
-        spark, placed, logs, mode=mode, state=str(WORK / "state"), beats=str(WORK / "beats"), lease_seconds=60
-    ) as job:
+    with begun(own, spark, placed, logs, mode) as job:
         ends = {n: log.ends() for n, log in logs.items()}
         bounded.run(
             job, bounded.Request(mode=mode, grid=mode.grid("America/New_York"), ends=ends, complete=True)
@@ -61,10 +60,12 @@ def by_headway(spark, _where) -> int:
 
 
 def by_hand(spark, where) -> int:
-    values = rivals.raw(spark, where, "flights", stream=False).select(
-        F.from_json(F.col("value").cast("string"), SCHEMA).alias("v"), "timestamp"
+    raw = rivals.raw(spark, where, "flights", stream=False)
+    admitted = (
+        rivals.values(raw, SCHEMA)
+        .select("v.*", "timestamp")
+        .filter("timestamp <= scheduled_at + INTERVAL 6 HOURS")
     )
-    admitted = values.select("v.*", "timestamp").filter("timestamp <= scheduled_at + INTERVAL 6 HOURS")
     once = admitted.dropDuplicates(["carrier", "flight", "origin", "scheduled_at"])
     result = once.groupBy("origin", "carrier", F.window("scheduled_at", "1 hour")).agg(
         F.count(F.when(~F.col("cancelled"), 1)).alias("departures"),

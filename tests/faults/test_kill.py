@@ -28,20 +28,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def command(folder, mode):
-    words = [
-        sys.executable,
-        "-m",
-        "headway",
-        "--project",
-        str(folder),
-        "--json",
-        "run",
-        "punctuality",
-        "--mode",
-        mode,
-        "--complete",
-    ]
-    return [*words, "--until-caught-up"] if mode == "continuous" else words
+    run = f"-m headway --project {folder} --json run punctuality --mode {mode} --complete".split()
+    return [sys.executable, *run, *(["--until-caught-up"] if mode == "continuous" else [])]
 
 
 def finish(folder, mode):

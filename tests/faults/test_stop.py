@@ -13,29 +13,17 @@ import pytest
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
 
+def words(folder, *arguments):
+    return [sys.executable, "-m", "headway", "--project", str(folder), "--json", *arguments]
+
+
 def stream(folder):
-    words = [
-        sys.executable,
-        "-m",
-        "headway",
-        "--project",
-        str(folder),
-        "--json",
-        "run",
-        "punctuality",
-        "--mode",
-        "continuous",
-    ]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = words(folder, "run", "punctuality", "--mode", "continuous")
+    return subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def headway(folder, *words):
-    return subprocess.run(
-        [sys.executable, "-m", "headway", "--project", str(folder), "--json", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def headway(folder, *arguments):
+    return subprocess.run(words(folder, *arguments), capture_output=True, text=True, check=False)
 
 
 def wait_until_it_has_published(folder):

@@ -10,7 +10,7 @@ from headway.errors import FencedOffError
 from headway.interval import Interval
 from headway.run import lease
 from headway.run.files import Files
-from headway.sinks.iceberg_table import MainMovedError
+from headway.sinks.iceberg_table import IcebergTable, MainMovedError
 from headway.testing import MODES, MemoryLog
 
 pytestmark = pytest.mark.slow
@@ -69,7 +69,8 @@ def test_a_zombie_that_has_staged_before_the_takeover_cannot_publish(
         zombie.held.check()
         with take_over(spark, zombie, monkeypatch) as newer:
             assert [h.token for h in newer.overtaken] == [zombie.held.token]
-            zombie.target.fence(newer.token)
+            successor = IcebergTable(spark, placed.sink, output_time="at", is_window=False, unique=True)
+            successor.open_branch(newer.token, [h.token for h in newer.alive])
             with pytest.raises(MainMovedError):
                 zombie.target.publish(staged)
             assert harness.table(placed).count() == 0
@@ -81,6 +82,21 @@ def test_a_zombie_that_stages_after_the_takeover_is_told(harness, spark, placed,
         zombie.target.stage(spark.sql("SELECT TIMESTAMP '2013-02-01' AS at"), commit_of(zombie), replace=None)
         with pytest.raises(FencedOffError, match="taken over"):
             zombie.held.check()
+
+
+def test_runs_that_begin_at_the_same_moment_leave_each_others_branch_alone(harness, spark, placed, logs):
+    with harness.job(placed, logs, MODES["hourly"]) as job:
+        tables = [
+            IcebergTable(spark, placed.sink, output_time="at", is_window=False, unique=True) for _ in "ab"
+        ]
+        older, newer = job.held.token + 1, job.held.token + 2
+        tables[1].open_branch(newer, [job.held.token])
+        tables[0].open_branch(older, [job.held.token])  # it took its lease first, and knows of no newer one
+        staged = tables[1].stage(
+            spark.sql("SELECT TIMESTAMP '2013-02-01' AS at"), commit_of(job), replace=None
+        )
+        tables[1].publish(staged)
+        assert harness.table(placed).count() == 1
 
 
 def test_disjoint_ranges_may_be_written_side_by_side(harness, spark, placed, logs):

@@ -8,6 +8,7 @@ import uuid
 import pytest
 
 from headway import instant
+from headway.sinks.iceberg_table import java_table
 from headway.testing import MODES, MemoryLog
 
 pytestmark = pytest.mark.slow
@@ -85,6 +86,24 @@ def test_records_before_and_after_a_new_version_see_their_own(spark, harness, de
     tags = {r["name"] for r in spark.table(f"{table}.refs").collect() if r["type"] == "TAG"}
     assert len(tags) == 2
     log.close()
+
+
+def test_a_version_that_was_used_is_found_behind_an_unused_one_that_has_expired(spark, harness, define):
+    table = f"lake.dim.names_{uuid.uuid4().hex[:8]}"
+    spark.sql(f"CREATE TABLE {table} (k string, name string) USING iceberg")
+    spark.sql(f"INSERT INTO {table} VALUES ('a', 'first')")
+    at = time.time_ns() // 1_000 // 1_000 * 1_000
+    log = MemoryLog("s")
+    log.append({"k": "a", "at": instant.iso(at)}, arrival=at)
+    harness.run(define(PIPELINE.format(table=table)), {"s": log}, MODES["hourly"])
+    for name in ("unused", "newest"):
+        time.sleep(1.2)  # the versions have to be more than one refresh apart
+        spark.sql(f"INSERT OVERWRITE {table} VALUES ('a', '{name}')")
+    unused = spark.sql(f"SELECT snapshot_id FROM {table}.snapshots ORDER BY committed_at").collect()[1][0]
+    java_table(spark, table).expireSnapshots().expireSnapshotId(unused).commit()
+    rows = harness.run(define(PIPELINE.format(table=table)), {"s": log}, MODES["daily"]).collect()
+    log.close()
+    assert [r["name"] for r in rows] == ["first"]
 
 
 def test_a_stream_goes_on_after_a_lookup_was_loaded_anew(spark, harness, define):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from headway.errors import CallError, LeaseHeldError, LostDataError, NotYetClose
 from headway.interval import Interval
 from headway.offsets import Offsets
 from headway.ownership import Ownership
-from headway.run import bounded
+from headway.run import bounded, continuous
 from headway.run.job import Report
 from headway.sinks.iceberg_table import IcebergTable
 from headway.testing import MODES, Clock, MemoryLog
@@ -347,11 +348,79 @@ def test_a_late_record_of_an_open_hour_is_counted_by_the_stream_that_takes_over(
 
 def test_a_stream_refuses_to_go_on_after_a_gap(harness, log, placed):
     put(log, "01:10", "02:10", "03:10", "04:10", "09:00")
-    for hour in (1, 4):
-        wanted = Interval(DAY + hour * HOUR, DAY + (hour + 1) * HOUR)
+    for first, last in ((0, 2), (4, 5)):
+        wanted = Interval(DAY + first * HOUR, DAY + last * HOUR)
         harness.run_again(placed, {"s": log}, MODES["hourly"], wanted=wanted)
     with pytest.raises(CallError, match="T02:00:00Z/2013-02-01T04:00:00Z is not published"):
         harness.run_again(placed, {"s": log}, MODES["continuous"])
+
+
+PAIRS = """
+from pyspark.sql import functions as F
+from headway import pipeline, sinks, sources
+
+FACTS = {"event_time": "at", "lateness": "1 hour", "disorder": "0 seconds", "clock": "log"}
+
+@pipeline(
+    inputs={"a": sources.Kafka("a", schema="k string, at timestamp", **FACTS),
+            "b": sources.Kafka("b", schema="k string, at timestamp", **FACTS)},
+    output_time="at",
+    outputs=[sinks.Iceberg("lake.n.t")],
+)
+def pairs(a, b):
+    near = F.expr("a.k = b.k AND b.at BETWEEN a.at - INTERVAL 10 MINUTES AND a.at")
+    return a.alias("a").join(b.alias("b"), near, "left").select("a.at", F.col("b.at").alias("seen"))
+"""
+
+
+def test_a_stream_of_two_logs_goes_on_where_only_one_of_them_has_moved(harness, define):
+    placed = harness.place(define(PAIRS))
+    logs = {name: MemoryLog(name, clock=Clock("2013-02-01T06:00:00Z")) for name in "ab"}
+    put(logs["a"], "01:10", "03:00")
+    put(logs["b"], "01:05", "09:00")
+    harness.run_again(placed, logs, MODES["continuous"])
+    assert harness.table(placed).count() == 1
+    put(logs["a"], "04:00", "07:00")  # and b's frontier stays where it was before the stream began again
+    harness.run_again(placed, logs, MODES["continuous"])
+    seen = sorted((r["at"].hour, r["seen"] is not None) for r in harness.table(placed).collect())
+    for log in logs.values():
+        log.close()
+    assert seen == [(1, True), (3, False), (4, False)]
+
+
+def test_a_stream_refuses_to_begin_after_a_named_interval_that_nothing_precedes(harness, log, placed):
+    put(log, "01:10", "02:10", "03:10", "09:00")
+    wanted = Interval(DAY + 3 * HOUR, DAY + 4 * HOUR)
+    harness.run_again(placed, {"s": log}, MODES["hourly"], wanted=wanted)
+    with pytest.raises(CallError, match=r"/2013-02-01T03:00:00Z is not published"):
+        harness.run_again(placed, {"s": log}, MODES["continuous"])
+
+
+def test_a_stream_does_not_begin_from_a_log_that_retention_has_cut(harness, log, placed, monkeypatch):
+    put(log, "01:10", "02:10", "05:30")
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    monkeypatch.setattr(MemoryLog, "begins", lambda _: Offsets({0: 3, 1: 0}))
+    monkeypatch.setattr(MemoryLog, "earliest_arrivals", lambda _: {0: DAY + 6 * HOUR})
+    with pytest.raises(LostDataError, match="a stream would go on from 2013-02-01T04:00:00Z, and retention"):
+        harness.run_again(placed, {"s": log}, MODES["continuous"])
+
+
+def test_a_stream_that_begins_at_a_named_instant_leaves_nothing_to_corrections(harness, log, placed, spark):
+    """Else `verify` would compare the warm-up's range with what the bounded strategy makes of it."""
+    put(log, "01:10", "02:10", "02:40", "03:10")
+    with harness.job(placed, {"s": log}, MODES["continuous"]) as job:
+        request = continuous.Request(
+            mode=MODES["continuous"],
+            grid=MODES["hourly"].grid("UTC"),
+            until={"s": log.ends()},
+            complete=True,
+            begin=DAY + 2 * HOUR,
+            max_records_per_batch=1,
+        )
+        report = continuous.run(job, request, threading.Event())
+        assert spark.table(job.books.name("corrections")).count() == 0
+    assert report.intervals == []
+    assert shown(harness, placed) == {"02": 2, "03": 1}
 
 
 def test_a_stream_goes_on_where_its_checkpoint_stands(harness, log, placed):
@@ -366,8 +435,11 @@ def test_a_stream_goes_on_where_its_checkpoint_stands(harness, log, placed):
         )
         bounded._look_at_the_rest(job, asked, Report(pipeline="p", mode="hourly", lineage="bounded"))
     put(log, "12:00")
-    harness.run_again(placed, {"s": log}, MODES["continuous"], complete=True, max_records_per_batch=1)
+    report = harness.run_again(
+        placed, {"s": log}, MODES["continuous"], complete=True, max_records_per_batch=1
+    )
     assert shown(harness, placed) == {"01": 2, "02": 1, "03": 1, "04": 1, "05": 1, "06": 1, "12": 1}
+    assert report.accounts.read == 1  # the others were counted when the correction was looked for
 
 
 def test_published_rows_are_not_replaced_from_a_log_that_retention_has_cut(harness, log, define, monkeypatch):

@@ -53,6 +53,16 @@ def joined(kind, low, high):
         ),
         ('s.dropDuplicates(["k", "at"])', "at", "", "0 seconds", "0 seconds"),
         (
+            joined("inner", "2 HOURS", "0 HOURS")
+            .replace(">= s.at", "BETWEEN s.at")
+            .replace("AND r.t <=", "AND")
+            + '.select("s.at", "r.x")',
+            "at",
+            SECOND,
+            "2 hours",
+            "0 seconds",
+        ),
+        (
             joined("inner", "20 MINUTES", "1 HOUR") + '.select(F.greatest("s.at", "r.t").alias("o"))',
             "o",
             SECOND,

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headway import instant
 from headway.cli.context import Context
-from headway.cli.sessions import connected, jvm_cpu_seconds, spark_for
+from headway.cli.sessions import begun, connected, jvm_cpu_seconds, spark_for
 from headway.demo import flights, replay
 from headway.embedded import stack
 from headway.errors import CallError
@@ -23,7 +23,7 @@ from headway.project import Project
 from headway.run import agreement, bounded, continuous
 from headway.run.books import Books
 from headway.run.files import Files
-from headway.run.job import opened, scratch
+from headway.run.job import scratch
 from headway.sinks.iceberg import Iceberg
 from headway.sinks.iceberg_table import IcebergTable, quoted
 from headway.source import Ends, Log
@@ -71,7 +71,7 @@ def demo(context: Context, days: int) -> int:
     with spark_for(context, short=False) as spark, ExitStack() as opened_logs:
         replay.load_dimensions(spark, "lake")
         _drop_old(spark, project, pipelines)
-        logs = {p.name: opened_logs.enter_context(connected(context, p)) for p in pipelines}
+        logs = {p.name: opened_logs.enter_context(connected(context.project, p)) for p in pipelines}
         streams = [m for m in project.modes.values() if not m.is_bounded]
         batches = sorted(
             (m for m in project.modes.values() if m.is_bounded),
@@ -135,7 +135,7 @@ def _run_stream(
     ends: Mapping[str, Ends] | None = None,
 ) -> None:
     project = context.project
-    with opened(spark, _placed(pipeline, mode), logs, mode=mode, **_places(project)) as job:
+    with begun(project, spark, _placed(pipeline, mode), logs, mode) as job:
         grid = Mode(name="corrections", every="1 hour").grid(project.config.zone)
         request = continuous.Request(mode=mode, grid=grid, until=ends, complete=ends is not None)
         continuous.run(job, request, stop)
@@ -152,9 +152,7 @@ def _batch(
     project = context.project
     for pipeline in pipelines:
         ends = {n: log.ends() for n, log in logs[pipeline.name].items()}
-        with opened(
-            spark, _placed(pipeline, mode), logs[pipeline.name], mode=mode, **_places(project)
-        ) as job:
+        with begun(project, spark, _placed(pipeline, mode), logs[pipeline.name], mode) as job:
             request = bounded.Request(
                 mode=mode, grid=mode.grid(project.config.zone), ends=ends, complete=True
             )
@@ -314,11 +312,3 @@ def _print(context: Context, rows: dict[str, _Row], disagreements: list[str], se
 def _placed(pipeline: Pipeline, mode: Mode) -> Pipeline:
     """Return the definition with a table of its own for a mode."""
     return scratch(pipeline, f"lake.demo.{pipeline.name}_{mode.name}", f"demo_{pipeline.name}_{mode.name}")
-
-
-def _places(project: Project) -> dict[str, Any]:
-    return {
-        "state": project.state,
-        "beats": f"{project.state}/leases",
-        "lease_seconds": project.config.lease_seconds,
-    }

@@ -143,7 +143,7 @@ def status(context: Context, name: str | None) -> None:
                 found.append({"pipeline": pipeline.name, "published": False})
                 rows.append((pipeline.name, "never run", "", "", "", ""))
                 continue
-            with connected(context, pipeline) as logs:
+            with connected(project, pipeline) as logs:
                 job = looking(spark, pipeline, logs)
                 ownership = job.target.ownership()
                 ends = {n: log.ends() for n, log in logs.items()}

@@ -8,14 +8,14 @@ from types import FrameType
 
 from headway import instant
 from headway.cli.context import Context
-from headway.cli.sessions import Meter, working
+from headway.cli.sessions import Meter, begun, working
 from headway.errors import CallError
 from headway.interval import Interval
 from headway.mode import Mode
 from headway.pipeline import Pipeline
 from headway.run import bounded, continuous
 from headway.run import verify as verification
-from headway.run.job import EVERYTHING, Report, opened
+from headway.run.job import EVERYTHING, Report
 
 __all__ = ["backfill", "run", "verify"]
 
@@ -102,17 +102,7 @@ def _go(
     with working(context, pipeline, short=mode.is_bounded) as (spark, logs):
         meter.spark = spark
         _stop_on_signal(stop, mode)
-        with opened(
-            spark,
-            pipeline,
-            logs,
-            mode=mode,
-            state=project.state,
-            beats=f"{project.state}/leases",
-            lease_seconds=project.config.lease_seconds,
-            interval=claim,
-            say=context.say,
-        ) as job:
+        with begun(project, spark, pipeline, logs, mode, interval=claim, say=context.say) as job:
             ends = {name: log.ends() for name, log in logs.items()}
             if mode.is_bounded:
                 grid = mode.grid(project.config.zone)

@@ -5,23 +5,26 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headway.cli.context import Context
+from headway.interval import Interval
+from headway.mode import Mode
 from headway.pipeline import Pipeline
+from headway.project import Project
 from headway.run import engine
-from headway.run.job import connect
+from headway.run.job import EVERYTHING, Job, connect, opened
 from headway.source import Log
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["Meter", "connected", "spark_for", "working"]
+__all__ = ["Meter", "begun", "connected", "spark_for", "working"]
 
 
 @dataclass(slots=True)
@@ -79,17 +82,41 @@ def working(
         starting = pool.submit(engine.start, context.project, short=short)
         with ExitStack() as stack:
             try:
-                logs = stack.enter_context(connected(context, pipeline))
+                logs = stack.enter_context(connected(context.project, pipeline))
             finally:
                 spark = starting.result()
                 stack.callback(spark.stop)
             yield spark, logs
 
 
+def begun(
+    project: Project,
+    spark: SparkSession,
+    pipeline: Pipeline,
+    logs: Mapping[str, Log],
+    mode: Mode,
+    *,
+    interval: Interval = EVERYTHING,
+    say: Callable[[str], None] = lambda _: None,
+) -> AbstractContextManager[Job]:
+    """Open a run as `headway.run.job.opened` does, with the project's state and leases."""
+    return opened(
+        spark,
+        pipeline,
+        logs,
+        mode=mode,
+        state=project.state,
+        beats=f"{project.state}/leases",
+        lease_seconds=project.config.lease_seconds,
+        interval=interval,
+        say=say,
+    )
+
+
 @contextmanager
-def connected(context: Context, pipeline: Pipeline) -> Iterator[Mapping[str, Log]]:
+def connected(project: Project, pipeline: Pipeline) -> Iterator[Mapping[str, Log]]:
     """Open a pipeline's logs for a command, and close them at the end."""
-    logs = connect(context.project, pipeline)
+    logs = connect(project, pipeline)
     try:
         yield logs
     finally:

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from headway import instant
 from headway.cli import projects
+from headway.cli.sessions import begun, connected
 from headway.demo import flights, replay
 from headway.embedded import stack
 from headway.project import Project
 from headway.run import bounded, continuous, engine
-from headway.run.job import connect, opened
 
 __all__ = ["train"]
 
@@ -56,16 +56,7 @@ def _run(project: Project) -> None:
     for name in _PIPELINES:
         pipeline = project.pipelines[name]
         for mode in (project.modes["hourly"], project.modes["continuous"]):
-            logs = connect(project, pipeline)
-            with opened(
-                spark,
-                pipeline,
-                logs,
-                mode=mode,
-                state=project.state,
-                beats=f"{project.state}/leases",
-                lease_seconds=project.config.lease_seconds,
-            ) as job:
+            with connected(project, pipeline) as logs, begun(project, spark, pipeline, logs, mode) as job:
                 ends = {source: log.ends() for source, log in logs.items()}
                 grid = project.modes["hourly"].grid(project.config.zone)
                 if mode.is_bounded:
@@ -73,8 +64,6 @@ def _run(project: Project) -> None:
                 else:
                     request = continuous.Request(mode=mode, grid=grid, until=ends, complete=True)
                     continuous.run(job, request, threading.Event())
-            for log in logs.values():
-                log.close()
     spark.stop()
     assert gateway is not None
     gateway.shutdown()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def parse(frame: DataFrame) -> Node:
 
 def parse_expression(field: Any) -> Node:
     """Return the expression that a field of a plan node holds."""
-    return _build(iter(field))
+    return _inlined(_build(iter(field)))
 
 
 def expressions(node: Node) -> Iterator[Node]:
@@ -58,6 +58,25 @@ def _within(value: Any) -> Iterator[Node]:
         else:
             for item in value:
                 yield from _within(item)
+
+
+def _inlined(node: Node) -> Node:
+    """Put a shared expression in the places that refer to it, as BETWEEN does.
+
+    Spark writes no ids of shared expressions, so one that shares several stays as it is.
+    """
+    node = replace(node, children=tuple(_inlined(child) for child in node.children))
+    if node.kind != "With" or len(node.children) != 2:
+        return node
+    body, definition = node.children
+    is_nested = any(below.kind == "With" for below in body.walk())
+    return node if is_nested else _with(body, definition.children[0])
+
+
+def _with(node: Node, shared: Node) -> Node:
+    if node.kind == "CommonExpressionRef":
+        return shared
+    return replace(node, children=tuple(_with(child, shared) for child in node.children))
 
 
 def _build(nodes: Iterator[dict[str, Any]]) -> Node:

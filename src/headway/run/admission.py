@@ -13,7 +13,19 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
     from pyspark.sql.types import StructType
 
-__all__ = ["ERROR", "FATE", "RAW", "Fate", "admit", "errors", "event_time", "is_relevant", "judge", "seen"]
+__all__ = [
+    "ERROR",
+    "FATE",
+    "RAW",
+    "Fate",
+    "admit",
+    "errors",
+    "event_time",
+    "is_relevant",
+    "judge",
+    "log_field",
+    "seen",
+]
 
 FATE = "__fate"
 ERROR = "__error"
@@ -22,6 +34,15 @@ RAW = "__raw"
 _CORRUPT = "__corrupt"
 _BROKEN = "__broken"
 _VALUE = "__value"
+_LOG = {
+    "arrival": "timestamp",
+    "topic": "topic",
+    "partition": "partition",
+    "offset": "offset",
+    "key": "key",
+    "headers": "headers",
+}
+"""Fields of `_log`, and the raw columns that they are made of."""
 _OLDEST, _NEWEST = instant.BEGINNING, instant.END
 
 
@@ -41,7 +62,7 @@ class Fate(IntEnum):
 
 
 def judge(raw: DataFrame, source: Source) -> DataFrame:
-    """Parse raw records and add the columns `__fate` (an int, see `Fate`), `__raw` and `_log`.
+    """Parse raw records and add the columns `__fate` (an int, see `Fate`), `__raw` and those of `log_field`.
 
     The event time becomes a TIMESTAMP. Nothing here can fail for the content of a record:
     what cannot be read is a dead letter.
@@ -53,15 +74,13 @@ def judge(raw: DataFrame, source: Source) -> DataFrame:
     # record once for each field that a filter asks for. It leaves alone what it takes for
     # nondeterministic; the condition holds for every row.
     decoded = F.when(F.spark_partition_id() >= 0, _decoded(source, values))
-    log = F.struct(
-        F.col("timestamp").alias("arrival"), "topic", "partition", "offset", "key", "headers"
-    ).alias("_log")
+    # One column each: Spark leaves out those that nobody asks for, but no field of a struct.
+    place = [f"__{field}" for field in _LOG]
     opened = raw.select(
         decoded.alias(_VALUE),
         F.col("value").isNull().alias("__empty"),
-        F.col("timestamp").alias("__arrival"),
         F.col("value").alias(RAW),
-        log,
+        *[F.col(column).alias(f"__{field}") for field, column in _LOG.items()],
     )
     e = _event_time(F.col(f"{_VALUE}.{source.event_time}"), values[source.event_time].dataType.simpleString())
     columns = [
@@ -70,13 +89,12 @@ def judge(raw: DataFrame, source: Source) -> DataFrame:
     named = opened.select(
         e.alias(source.event_time),
         *columns,
-        "_log",
+        *place,
         RAW,
-        "__arrival",
         "__empty",
         _is_broken(source).alias(_BROKEN),
     )
-    order = [*values.names, "_log", RAW]
+    order = [*values.names, *place, RAW]
     return named.select(*order, _fate(source).alias(FATE))
 
 
@@ -118,8 +136,15 @@ def event_time(source: Source) -> Column:
     return F.unix_micros(F.col(source.event_time))
 
 
+def log_field(field: str) -> Column:
+    """Return a field of `_log` of a judged record, which has no such struct yet."""
+    from pyspark.sql import functions as F
+
+    return F.col(f"__{field}")
+
+
 def seen(source: Source) -> Column:
-    """Return the instant that decides a record's lookup versions: `min(e, a)`, in microseconds."""
+    """Return the instant that decides an admitted record's lookup versions: `min(e, a)`, in microseconds."""
     from pyspark.sql import functions as F
 
     return F.least(event_time(source), F.unix_micros(F.col("_log.arrival")))
@@ -127,16 +152,21 @@ def seen(source: Source) -> Column:
 
 def admit(judged: DataFrame, condition: Column) -> DataFrame:
     """Return the records that a condition lets into the function, as the function sees them."""
-    return judged.filter(condition).drop(FATE, RAW)
+    from pyspark.sql import functions as F
+
+    log = F.struct(*[log_field(field).alias(field) for field in _LOG]).alias("_log")
+    own = {FATE, RAW, *[f"__{field}" for field in _LOG]}
+    return judged.filter(condition).select(*[F.col(f"`{c}`") for c in judged.columns if c not in own], log)
 
 
 def _decoded(source: Source, values: StructType) -> Column:
     """Return a struct of the value's columns, from the raw columns `value` and `timestamp`."""
     from pyspark.sql import functions as F
-    from pyspark.sql.avro.functions import from_avro
     from pyspark.sql.types import StringType, StructType
 
     if source.format == "avro":
+        from pyspark.sql.avro.functions import from_avro
+
         return from_avro(F.col("value"), source.schema, {"mode": "PERMISSIVE"})
     if source.format == "bytes":
         named = {n: "timestamp" if n == source.event_time else "value" for n in values.names}
@@ -171,7 +201,7 @@ def _event_time(value: Column, kind: str) -> Column:
 def _fate(source: Source) -> Column:
     from pyspark.sql import functions as F
 
-    delay = F.unix_micros(F.col("__arrival")) - event_time(source)
+    delay = F.unix_micros(log_field("arrival")) - event_time(source)
     fate = (
         F.when(F.col("__empty"), int(Fate.TOMBSTONE))
         .when(F.col(_BROKEN) | F.col(source.event_time).isNull(), int(Fate.DEAD))

@@ -18,7 +18,7 @@ from headway.offsets import Offsets
 from headway.ownership import Ownership, Segment
 from headway.run import observation, offset_log, rejects
 from headway.run.files import Files
-from headway.run.inputs import Reading, Scan, recount
+from headway.run.inputs import Reading, Scan, recount, total
 from headway.run.job import Job, Report, digest
 from headway.run.lineage import Lineage
 from headway.sink import Commit, Staged
@@ -54,14 +54,15 @@ class Batches:
         self._lineage = lineage
         self._report = report
         self._files = Files(job.spark)
-        self._counted = dict(ownership.position)
         self._last_batch = -1 if lineage.is_new else ownership.batch
         self._last_fingerprint = ownership.batch_fingerprint
         takes_over = lineage.is_new and ownership.open_rows
         self._owed: Mapping[str, Offsets] = ownership.position if takes_over else {}
         self._hidden: Staged | None = None
         self.end = lineage.end
-        self.closed_through = max(lineage.begin, ownership.closed_through or instant.BEGINNING)
+        self._final = ownership.closed_through or instant.BEGINNING
+        self.closed_through = max(lineage.begin, self._final)
+        self._published_before = report.accounts.published
         self.watermark = instant.BEGINNING
         if not lineage.is_new and ownership.closed_through is not None:
             self.watermark = ownership.closed_through + job.analysis.reach.ahead
@@ -78,10 +79,9 @@ class Batches:
 
     def begin(self, name: str, start: Offsets) -> Progress:
         """Return how far a source was read before the first batch, which begins at `start`."""
-        if name not in self.progress:
-            # Where Spark goes on: the sink's position may be ahead, by a correction or a bounded run.
-            read = self._resumed.get(name, start)
-            self.progress[name] = Progress(read=read, arrivals=self._job.logs[name].latest_arrivals(read))
+        # Where Spark goes on: the sink's position may be ahead, by a correction or a bounded run.
+        read = self._resumed.get(name, start)
+        self.progress[name] = Progress(read=read, arrivals=self._job.logs[name].latest_arrivals(read))
         return self.progress[name]
 
     def publish(self, rows: DataFrame, batch_id: int, query: StreamingQuery | None) -> None:
@@ -106,6 +106,11 @@ class Batches:
                     raise
             else:
                 return
+
+    def give_up(self) -> None:
+        """Take back from the report what was staged and will not be shown."""
+        accounts = self._report.accounts
+        self._report.accounts = replace(accounts, published=self._published_before)
 
     def close(self, reached: int) -> None:
         """Publish, without rows, that everything before `reached` is closed."""
@@ -149,15 +154,15 @@ class Batches:
         published = self.closed_through
         closed = min(max(published, entry.watermark - job.analysis.reach.ahead), self.end)
         readings = {
-            n: Reading(start=self.progress[n].read, end=end, new_from=self._new_from(n))
+            n: Reading(start=self.progress[n].read, end=end, new_from=self._new_from(n, ownership))
             for n, end in entry.ends.items()
         }
         commit = self._commit_of(ownership, batch_id, fingerprint, readings, closed)
-        owned = rows.filter(target.condition(Interval(published, self.end)))
+        owned = rows.filter(target.within(Interval(published, self.end)))
         takes_over = ownership.open_rows and ownership.stream != self._lineage.name
         staged = self._stage(owned, commit, Interval(published, instant.END) if takes_over else None)
-        # A straggler is below what Spark has evicted, or below what was final before this lineage.
-        past = max(entry.watermark, published + job.analysis.reach.ahead - 1)
+        # A straggler is below what Spark has evicted, or below what was final before this run.
+        past = max(entry.watermark, self._final + job.analysis.reach.ahead - 1)
         scans = self._scans(readings, past, query)
         staged, quarantined = self._look_again(readings, scans, past, entry.watermark, staged)
         job.held.check()
@@ -167,7 +172,10 @@ class Batches:
             self._owed, self._hidden = {}, None
         else:
             self._hidden = staged
-        self._account(readings, scans, quarantined, staged.rows)
+        counted = total(job.pipeline, scans, quarantined=quarantined, published=staged.rows)
+        self._report.accounts = self._report.accounts.plus(counted)
+        for name, reading in readings.items():
+            self.progress[name] = Progress(read=reading.end, arrivals=self.progress[name].arrivals)
         self._report.batches += 1
         self.watermark = entry.watermark
         self._passed(closed)
@@ -211,10 +219,13 @@ class Batches:
         self.closed_through = closed
         self._report.closed_through = closed
 
-    def _new_from(self, name: str) -> Offsets:
-        """Return where a source's uncounted records begin: a stream that warms its state up rereads some."""
-        read = self.progress[name].read
-        return read.greatest(self._counted[name]) if name in self._counted else read
+    def _new_from(self, name: str, ownership: Ownership) -> Offsets:
+        """Return where a source's uncounted records begin.
+
+        A stream that warms its state up rereads some, and a correction may have looked ahead.
+        """
+        read, counted = self.progress[name].read, ownership.position.get(name)
+        return read if counted is None else read.greatest(counted)
 
     def _stage(self, rows: DataFrame, commit: Commit, replaced: Interval | None) -> Staged:
         target = self._job.target
@@ -274,21 +285,7 @@ class Batches:
                 touched += _from(begin, rejects.left_out(job, name, again, watermark))
             if reading.new_records:
                 touched += _from(first, rejects.left_out(job, name, reading, past))
-        if touched:
-            amended = replace(commit, ownership=commit.ownership.with_pending(touched))
-            staged = replace(job.target.amend(amended), rows=staged.rows)
-        return staged, quarantined
-
-    def _account(
-        self, readings: Mapping[str, Reading], scans: Mapping[str, Scan], quarantined: int, published: int
-    ) -> None:
-        total = Accounts(published=published, quarantined=quarantined)
-        for name, scan in scans.items():
-            is_dropped = self._job.pipeline.sources[name].late == "drop"
-            dropped = scan.accounts.late + scan.accounts.early if is_dropped else 0
-            total = total.plus(replace(scan.accounts, dropped=dropped))
-            self.progress[name] = Progress(read=readings[name].end, arrivals=self.progress[name].arrivals)
-        self._report.accounts = self._report.accounts.plus(total)
+        return rejects.queued(job, staged, touched), quarantined
 
 
 def _from(begin: int, touched: Iterable[Interval]) -> list[Interval]:

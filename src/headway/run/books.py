@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING
 
 from headway.offsets import Offsets
-from headway.run.admission import ERROR, FATE, RAW, Fate
+from headway.run.admission import ERROR, FATE, RAW, Fate, log_field
 from headway.sinks.iceberg_table import java_table, quoted
 
 if TYPE_CHECKING:
@@ -61,13 +61,10 @@ class Books:
         names = F.create_map(*[F.lit(x) for fate in Fate for x in (int(fate), fate.name.lower())])
         rows = rejected.select(
             F.lit(source).alias("source"),
-            "_log.topic",
-            "_log.partition",
-            "_log.offset",
-            "_log.arrival",
-            "_log.key",
+            *_place(),
+            log_field("key").alias("key"),
             F.col(RAW).alias("value"),
-            "_log.headers",
+            log_field("headers").alias("headers"),
             names[F.col(FATE)].alias("fate"),
             F.col(ERROR).alias("reason"),
         )
@@ -82,10 +79,7 @@ class Books:
         names = F.create_map(*[F.lit(x) for fate in Fate for x in (int(fate), fate.name.lower())])
         rows = records.select(
             F.lit(source).alias("source"),
-            "_log.topic",
-            "_log.partition",
-            "_log.offset",
-            "_log.arrival",
+            *_place(),
             F.timestamp_micros(e).alias("event_time"),
             F.when(F.col(FATE) == int(Fate.ADMITTED), F.lit("straggler"))
             .otherwise(names[F.col(FATE)])
@@ -119,3 +113,8 @@ class Books:
         rows.writeTo(self.name(table)).option(f"snapshot-property.{_POSITION}", json.dumps(position)).append()
         handle.refresh()
         return int(handle.currentSnapshot().summary().get("added-records") or 0)
+
+
+def _place() -> list[Column]:
+    """Return where a judged record stands in its log, and since when."""
+    return [log_field(field).alias(field) for field in ("topic", "partition", "offset", "arrival")]

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from headway import instant
-from headway.accounts import Accounts
 from headway.errors import CallError, LostDataError, NotYetClosedError
 from headway.frontier import frontier
 from headway.interval import Grid, Interval
@@ -20,7 +19,7 @@ from headway.mode import Mode
 from headway.offsets import Offsets
 from headway.ownership import Ownership, Segment
 from headway.run import rejects
-from headway.run.inputs import Reading, Scan, observed, recount, result, scan_of
+from headway.run.inputs import Reading, Scan, observed, recount, require_left, result, scan_of, total
 from headway.run.job import Job, Report, digest
 from headway.sink import Commit, Staged
 from headway.sinks.iceberg_table import MainMovedError
@@ -262,7 +261,7 @@ def _publish_once(
     span = Interval(pieces[0].start, pieces[-1].end)
     closed = ownership.closed_through or instant.BEGINNING
     if ownership.revision(span):
-        _require_left(job, span)
+        require_left(job, span.start, f"{span} is published")
     readings = _readings(job, request, span, ownership, take_all=take_all)
     observations = {n: Observation(f"headway_{n}") for n, r in readings.items() if r.new_from is not None}
     rows, lookups = result(job, readings, span, observations, closed)
@@ -280,31 +279,13 @@ def _publish_once(
     holds_rows = ownership.revision(span) > 0 or ownership.open_rows or ownership.stream is not None
     staged = job.target.stage(rows, commit, replace=span if holds_rows else None)
     scans = _scans(job, readings, observations, closed)
-    staged, quarantined = _look_again(job, readings, scans, closed, span, commit, staged)
+    staged, quarantined = _look_again(job, readings, scans, closed, span, staged)
     job.held.check()
     report.snapshot = job.target.publish(staged)
-    _account(report, job, scans, quarantined, published=staged.rows)
+    counted = total(job.pipeline, scans, quarantined=quarantined, published=staged.rows)
+    report.accounts = report.accounts.plus(counted)
     if not is_open:
         report.intervals += [(piece, revision) for piece in pieces]
-
-
-def _require_left(job: Job, span: Interval) -> None:
-    """See that the records which published rows were made of are still there, before they are replaced.
-
-    Raises:
-        LostDataError: Retention has eaten some of them, or may have.
-    """
-    for name, log in job.logs.items():
-        source = job.pipeline.sources[name]
-        low = job.analysis.reach.before(span.start) - source.earliness_micros
-        earliest = log.earliest_arrivals()
-        gone = [p for p, first in log.begins().items() if first > 0 and earliest.get(p, instant.END) > low]
-        if gone:
-            raise LostDataError(
-                f"{span} is published, and retention may have eaten records of {source.name!r} that it was made of "
-                f"(partitions {', '.join(map(str, gone))})",
-                hint="The published rows stay as they are. Raise the topic's retention to keep what may be recomputed.",
-            )
 
 
 def _scans(
@@ -327,7 +308,6 @@ def _look_again(
     scans: Mapping[str, Scan],
     closed: int,
     span: Interval | None,
-    commit: Commit,
     staged: Staged,
 ) -> tuple[Staged, int]:
     """Deal with new records that are not admitted, or come for what is final already."""
@@ -337,20 +317,7 @@ def _look_again(
         quarantined += rejects.settle(job, name, readings[name], scan.accounts)
         if scan.touching:
             touched += rejects.corrections(job, name, readings[name], closed, span)
-    if touched:
-        amended = replace(commit, ownership=commit.ownership.with_pending(touched))
-        staged = replace(job.target.amend(amended), rows=staged.rows)
-    return staged, quarantined
-
-
-def _account(
-    report: Report, job: Job, scans: Mapping[str, Scan], quarantined: int, *, published: int
-) -> None:
-    total = Accounts(published=published, quarantined=quarantined)
-    for name, scan in scans.items():
-        dropped = scan.accounts.late + scan.accounts.early if job.pipeline.sources[name].late == "drop" else 0
-        total = total.plus(replace(scan.accounts, dropped=dropped))
-    report.accounts = report.accounts.plus(total)
+    return rejects.queued(job, staged, touched), quarantined
 
 
 def _commit(
@@ -392,12 +359,12 @@ def _look_at_the_rest(job: Job, request: Request, report: Report) -> None:
         return
     scans = {name: recount(job, name, reading, closed) for name, reading in readings.items()}
     after = ownership.with_position({name: reading.end for name, reading in readings.items()})
-    commit = _commit(job, request, None, 0, readings, {}, after)
-    staged = job.target.stage_empty(commit)
-    staged, quarantined = _look_again(job, readings, scans, closed, None, commit, staged)
+    staged = job.target.stage_empty(_commit(job, request, None, 0, readings, {}, after))
+    staged, quarantined = _look_again(job, readings, scans, closed, None, staged)
     job.held.check()
     report.snapshot = job.target.publish(staged)
-    _account(report, job, scans, quarantined, published=0)
+    counted = total(job.pipeline, scans, quarantined=quarantined, published=0)
+    report.accounts = report.accounts.plus(counted)
 
 
 def settle_corrections(job: Job, request: Request, report: Report) -> None:

@@ -13,14 +13,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headway import instant
 from headway.errors import (
-    CallError,
     DefinitionError,
     Error,
     LeaseHeldError,
@@ -37,7 +36,7 @@ from headway.plan.analysis import continuous_faults
 from headway.run import admission, bounded, lineage, markers, observation
 from headway.run.admission import FATE, Fate
 from headway.run.batches import Batches
-from headway.run.inputs import at_versions
+from headway.run.inputs import at_versions, require_left
 from headway.run.job import Job, Report, leased
 from headway.run.lineage import Lineage
 from headway.source import Ends
@@ -92,7 +91,7 @@ def run(job: Job, request: Request, stop: threading.Event) -> Report:
         )
     ownership = job.target.ownership()
     job.check_identities(ownership)
-    _require_no_gap(job, ownership)
+    lineage.require_no_gap(job, ownership)
     report = Report(pipeline=job.pipeline.name, mode=request.mode.name, lineage=bounded.LINEAGE)
     if job.shows_by == "recomputing":
         _recompute(job, request, report, stop)
@@ -108,24 +107,6 @@ def run(job: Job, request: Request, stop: threading.Event) -> Report:
             return report
         begin = stream.batches.end if stream.is_passed_on else None
         job.say("a lookup has a new version: a new lineage goes on with it")
-
-
-def _require_no_gap(job: Job, ownership: Ownership) -> None:
-    """See that a stream, which goes on after what is final, leaves nothing behind it that is nobody's.
-
-    Raises:
-        CallError: Named intervals were published beyond a range that is not final.
-    """
-    if not ownership.segments:
-        return
-    whole = Interval(ownership.segments[0].interval.start, ownership.segments[-1].interval.end)
-    gaps = ownership.gaps(whole)
-    if gaps:
-        raise CallError(
-            f"{gaps[0]} is not published, and later output times are: a stream would go on after them",
-            where=job.pipeline.sink.table,
-            hint="Publish what is missing first: run a bounded mode without --start and --end.",
-        )
 
 
 def _recompute(job: Job, request: Request, report: Report, stop: threading.Event) -> None:
@@ -158,6 +139,7 @@ class _Stream:
         self.job = job
         self.request = request
         self.lineage = chosen
+        self.ownership = ownership
         self.report = report
         self.batches = Batches(job, chosen, ownership, report)
         self.work = Path(tempfile.mkdtemp(prefix="headway-"))
@@ -192,16 +174,19 @@ class _Stream:
         """Run the query; the calling thread keeps the frontiers."""
         if self.is_passed_on:
             return
+        self.query = self._started()
+        self.started.set()
         try:
-            self._run_query()
+            self._keep()
         finally:
+            self._stop_query()
             shutil.rmtree(self.work, ignore_errors=True)
         if self.failure is not None:
             raise self.failure
         if self.wants_new_versions:
             return
         if self.batches.is_catching_up and self.report.batches:
-            self.report.accounts = replace(self.report.accounts, published=0)
+            self.batches.give_up()
             self.job.say(
                 "stopped before it had caught up with what the mode before it shows: nothing was changed"
             )
@@ -217,10 +202,13 @@ class _Stream:
         source, log = self.job.pipeline.sources[name], self.job.logs[name]
         if not self.lineage.is_new or self.lineage.begin == instant.BEGINNING:
             return log.begins()
+        if self.ownership.segments:
+            why = f"a stream would go on from {instant.iso(self.lineage.begin)}"
+            require_left(self.job, self.lineage.begin, why)
         moment = self.job.analysis.reach.before(self.lineage.begin) - source.earliness_micros
         return log.offsets_at(instant.clamp(moment), log.ends().offsets)
 
-    def _run_query(self) -> None:
+    def _started(self) -> StreamingQuery:
         job = self.job
         rows = self._rows({name: self._frame(name) for name in job.logs})
         trigger = instant.duration(self.request.mode.trigger or "0 seconds")
@@ -231,12 +219,7 @@ class _Stream:
             .trigger(processingTime=f"{trigger // _MILLI} milliseconds")
             .outputMode("update" if job.shows_by == "upsert" else "append")
         )
-        self.query = writer.start()
-        self.started.set()
-        try:
-            self._keep()
-        finally:
-            self._stop_query()
+        return writer.start()
 
     def _frame(self, name: str) -> DataFrame:
         from pyspark.sql import functions as F
@@ -251,6 +234,7 @@ class _Stream:
             job.spark.readStream.format(markers.FORMAT)
             .option("source", name)
             .option("path", str(self.frontiers.path(name)))
+            .option("start", self.frontiers.start)
             .load()
             .select(F.col("at").alias(source.event_time), F.lit(_MARKER).alias(FATE))
         )

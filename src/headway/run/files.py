@@ -14,7 +14,12 @@ class Files:
     """Reads and writes small text files by path or URI, through the JVM's file systems."""
 
     def __init__(self, spark: SparkSession) -> None:
-        self._spark = spark
+        jvm, context = spark._jvm, spark._jsc
+        assert jvm is not None
+        # Looked up once: each step through a Java package asks the JVM.
+        self._path: Any = jvm.org.apache.hadoop.fs.Path
+        self._text_of: Any = jvm.org.apache.commons.io.IOUtils.toString
+        self._settings: Any = context.hadoopConfiguration()
         self._systems: dict[str, Any] = {}
 
     def exists(self, path: str) -> bool:
@@ -29,7 +34,7 @@ class Files:
             return None
         stream = system.open(at)
         try:
-            return str(self._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+            return str(self._text_of(stream, "UTF-8"))
         finally:
             stream.close()
 
@@ -47,16 +52,9 @@ class Files:
         system, at = self._at(path)
         system.delete(at, True)
 
-    @property
-    def _jvm(self) -> Any:
-        jvm = self._spark._jvm
-        assert jvm is not None
-        return jvm
-
     def _at(self, path: str) -> tuple[Any, Any]:
-        at = self._jvm.org.apache.hadoop.fs.Path(path)
+        at = self._path(path)
         root = path.partition("://")[0] + path.partition("://")[2].partition("/")[0] if "://" in path else ""
         if root not in self._systems:
-            context: Any = self._spark._jsc
-            self._systems[root] = at.getFileSystem(context.hadoopConfiguration())
+            self._systems[root] = at.getFileSystem(self._settings)
         return self._systems[root], at

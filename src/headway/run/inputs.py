@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from headway import instant
 from headway.accounts import Accounts
+from headway.errors import LostDataError
 from headway.interval import Interval
 from headway.offsets import Offsets
+from headway.pipeline import Pipeline
 from headway.run import admission, versions
 from headway.run.admission import FATE, Fate
 from headway.run.job import Job
@@ -19,7 +21,7 @@ from headway.source import Source
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, Observation
 
-__all__ = ["Reading", "Scan", "at_versions", "observed", "recount", "result"]
+__all__ = ["Reading", "Scan", "at_versions", "observed", "recount", "require_left", "result", "total"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +134,25 @@ def _apply(job: Job, frames: Mapping[str, DataFrame]) -> DataFrame:
     return rows
 
 
+def require_left(job: Job, start: int, why: str) -> None:
+    """See that the records which rows from an output time on depend on are still in the logs.
+
+    Raises:
+        LostDataError: Retention has eaten some of them, or may have; the words begin with `why`.
+    """
+    for name, log in job.logs.items():
+        source = job.pipeline.sources[name]
+        low = job.analysis.reach.before(start) - source.earliness_micros
+        earliest = log.earliest_arrivals()
+        gone = [p for p, first in log.begins().items() if first > 0 and earliest.get(p, instant.END) > low]
+        if gone:
+            raise LostDataError(
+                f"{why}, and retention may have eaten records of {source.name!r} that it depends on "
+                f"(partitions {', '.join(map(str, gone))})",
+                hint="What is published stays as it is. Raise the topic's retention to keep what may be needed again.",
+            )
+
+
 def recount(job: Job, name: str, reading: Reading, closed: int) -> Scan:
     """Count a source's new records in a job of its own."""
     source = job.pipeline.sources[name]
@@ -173,6 +194,16 @@ def scan_of(counts: Mapping[str, int]) -> Scan:
     )
 
 
+def total(pipeline: Pipeline, scans: Mapping[str, Scan], *, quarantined: int, published: int) -> Accounts:
+    """Add up what was counted of a pipeline's sources; what `late="drop"` leaves out is dropped."""
+    counted = Accounts(published=published, quarantined=quarantined)
+    for name, scan in scans.items():
+        is_dropped = pipeline.sources[name].late == "drop"
+        dropped = scan.accounts.late + scan.accounts.early if is_dropped else 0
+        counted = counted.plus(replace(scan.accounts, dropped=dropped))
+    return counted
+
+
 def touching(source: Source, closed: int, ahead: int) -> Column:
     """Return the condition that a judged record may change what is final already."""
     from pyspark.sql import functions as F
@@ -212,7 +243,9 @@ def _is_new(reading: Reading) -> Column | None:
     condition = F.lit(False)
     for partition in reading.end:
         since = reading.new_from.get(partition, 0)
-        condition = condition | ((F.col("_log.partition") == partition) & (F.col("_log.offset") >= since))
+        condition = condition | (
+            (admission.log_field("partition") == partition) & (admission.log_field("offset") >= since)
+        )
     return condition
 
 

@@ -202,10 +202,10 @@ def leased(job: Job, mode: str, interval: Interval) -> Iterator[Job]:
             )
         )
         target = _target(job.spark, job.pipeline, job.analysis)
-        if lease.overtaken:
-            target.fence(lease.token)
         target.open_branch(lease.token, [h.token for h in lease.alive])
         stack.callback(target.close_branch)
+        for dead in lease.overtaken:
+            job.say(f"took over from a run that has died: {dead}")
         yield replace(job, lease=lease, target=target)
 
 

@@ -6,12 +6,14 @@ import uuid
 from dataclasses import dataclass
 
 from headway import instant
+from headway.errors import CallError
+from headway.interval import Interval
 from headway.ownership import Ownership
 from headway.run import bounded, versions
 from headway.run.files import Files
 from headway.run.job import Job, digest
 
-__all__ = ["Lineage", "chosen", "epochs"]
+__all__ = ["Lineage", "chosen", "epochs", "require_no_gap"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,27 @@ def chosen(job: Job, ownership: Ownership, begin: int | None = None) -> Lineage:
         epochs=found,
         folder=_folder(job, name),
     )
+
+
+def require_no_gap(job: Job, ownership: Ownership) -> None:
+    """See that a stream, which goes on after what is final, leaves nothing behind it that is nobody's.
+
+    Raises:
+        CallError: Named intervals were published beyond a range that is not final.
+    """
+    if not ownership.segments:
+        return
+    first = ownership.segments[0].interval.start
+    if ownership.stream is None:
+        bounds = bounded.output_range(job, {n: log.ends() for n, log in job.logs.items()})
+        first = first if bounds is None else min(first, bounds[0])
+    gaps = ownership.gaps(Interval(first, ownership.segments[-1].interval.end))
+    if gaps:
+        raise CallError(
+            f"{gaps[0]} is not published, and later output times are: a stream would go on after them",
+            where=job.pipeline.sink.table,
+            hint="Publish what is missing first: run a bounded mode without --start and --end.",
+        )
 
 
 def epochs(job: Job, begin: int) -> tuple[versions.Epoch, ...]:

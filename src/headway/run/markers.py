@@ -2,12 +2,14 @@
 
 Spark sets a watermark to the greatest event time it has seen, less a delay. The marker's event
 time is the frontier plus that delay, so the watermark becomes the frontier itself. The offset
-*is* the frontier, so a batch that is replayed sees the same marker.
+*is* the frontier, so a batch that is replayed sees the same marker. It also names the start of the
+query: a query that starts again forgets what each source had reached, and waits for a marker of each.
 """
 
 from __future__ import annotations
 
 import sys
+import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -33,6 +35,8 @@ class Frontiers:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.start = uuid.uuid4().hex[:8]
+        """Tells this start of the query apart from those before."""
         folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, source: str) -> Path:
@@ -59,36 +63,37 @@ class Frontiers:
 class MarkerReader(SimpleDataSourceStreamReader):
     """Spark's side of a frontier; runs in a Python process beside the driver."""
 
-    def __init__(self, source: str, path: Path) -> None:
+    def __init__(self, source: str, path: Path, start: str) -> None:
         self._source = source
         self._path = path
+        self._start = start
         sys.excepthook = _quiet_once_spark_has_gone
 
     def initialOffset(self) -> dict[str, object]:  # noqa: N802
         """Return the offset before any marker."""
-        return {"marker": self._source, "frontier": instant.BEGINNING}
+        return {"marker": self._source, "frontier": instant.BEGINNING, "start": ""}
 
     def read(self, start: dict[str, object]) -> tuple[Iterator[tuple[datetime]], dict[str, object]]:
-        """Return a marker if the frontier has moved since `start`."""
-        before = int(str(start["frontier"]))
+        """Return a marker if the frontier has moved since `start`, or the query has started anew."""
         try:
-            now = max(before, int(self._path.read_text()))
+            proved = int(self._path.read_text())
         except FileNotFoundError:
-            now = before
-        return self._markers(before, now), {"marker": self._source, "frontier": now}
+            return iter([]), start
+        frontier = max(int(str(start["frontier"])), proved)
+        end: dict[str, object] = {"marker": self._source, "frontier": frontier, "start": self._start}
+        return self.readBetweenOffsets(start, end), end
 
     def readBetweenOffsets(  # noqa: N802
         self, start: dict[str, object], end: dict[str, object]
     ) -> Iterator[tuple[datetime]]:
         """Return the same marker again, for a batch that is replayed."""
-        return self._markers(int(str(start["frontier"])), int(str(end["frontier"])))
-
-    def _markers(self, before: int, now: int) -> Iterator[tuple[datetime]]:
-        return iter([(instant.to_datetime(now) + _DELAY,)] if now > before else [])
+        if start == end:
+            return iter([])
+        return iter([(instant.to_datetime(int(str(end["frontier"]))) + _DELAY,)])
 
 
 class MarkerSource(DataSource):
-    """The format `headway_frontier`: options `source` and `path`, one column `at timestamp`."""
+    """The format `headway_frontier`: options `source`, `path` and `start`, one column `at timestamp`."""
 
     @classmethod
     def name(cls) -> str:
@@ -101,7 +106,7 @@ class MarkerSource(DataSource):
 
     def simpleStreamReader(self, schema: StructType) -> MarkerReader:  # noqa: N802
         """Return the reader of one source's frontier."""
-        return MarkerReader(self.options["source"], Path(self.options["path"]))
+        return MarkerReader(self.options["source"], Path(self.options["path"]), self.options["start"])
 
 
 def _quiet_once_spark_has_gone(

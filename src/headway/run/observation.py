@@ -38,7 +38,7 @@ def counts(source: Source, partitions: list[int]) -> list[Column]:
     def count(condition: Column, name: str) -> Column:
         return F.count(F.when(condition, 1)).alias(name)
 
-    arrival = F.unix_micros(F.col("_log.arrival"))
+    arrival = F.unix_micros(admission.log_field("arrival"))
     return [
         count(fate >= 0, "read"),
         count(fate == int(Fate.ADMITTED), "admitted"),
@@ -48,7 +48,7 @@ def counts(source: Source, partitions: list[int]) -> list[Column]:
         count(fate == int(Fate.TOMBSTONE), "tombstones"),
         count(fate == int(Fate.CORRECTABLE), "correctable"),
         F.min(F.when(fate == int(Fate.ADMITTED), admission.event_time(source))).alias("least"),
-        *[F.max(F.when(F.col("_log.partition") == p, arrival)).alias(f"a{p}") for p in partitions],
+        *[F.max(F.when(admission.log_field("partition") == p, arrival)).alias(f"a{p}") for p in partitions],
     ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headway import instant
@@ -13,11 +15,12 @@ from headway.run import admission
 from headway.run.admission import FATE, Fate
 from headway.run.inputs import Reading, touching
 from headway.run.job import Job
+from headway.sink import Staged
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-__all__ = ["corrections", "keep", "left_out", "settle", "stop_if_too_many"]
+__all__ = ["corrections", "keep", "left_out", "queued", "settle", "stop_if_too_many"]
 
 _LEAST_HOUR = 1_000
 _SHOWN = 3
@@ -49,8 +52,8 @@ def stop_if_too_many(job: Job, name: str, reading: Reading) -> None:
     source = job.pipeline.sources[name]
     judged = _new(job, name, reading)
     is_dead = F.col(FATE) == int(Fate.DEAD)
-    place = F.concat_ws("-", "_log.partition", "_log.offset")
-    hours = judged.groupBy(F.date_trunc("hour", "_log.arrival").alias("hour")).agg(
+    place = F.concat_ws("-", admission.log_field("partition"), admission.log_field("offset"))
+    hours = judged.groupBy(F.date_trunc("hour", admission.log_field("arrival")).alias("hour")).agg(
         F.count(F.lit(1)).alias("all"),
         F.count(F.when(is_dead, 1)).alias("dead"),
         F.slice(F.sort_array(F.collect_list(F.when(is_dead, place))), 1, _SHOWN).alias("places"),
@@ -108,6 +111,15 @@ def left_out(job: Job, name: str, reading: Reading, past: int) -> tuple[Interval
     e = admission.event_time(job.pipeline.sources[name])
     is_straggler = (F.col(FATE) == int(Fate.ADMITTED)) & (e <= past)
     return _record(job, name, reading, is_straggler | (F.col(FATE) == int(Fate.CORRECTABLE)))
+
+
+def queued(job: Job, staged: Staged, touched: Sequence[Interval]) -> Staged:
+    """Return what is staged, with a map in which further ranges wait for a correction."""
+    if not touched:
+        return staged
+    commit = staged.commit
+    amended = job.target.amend(replace(commit, ownership=commit.ownership.with_pending(touched)))
+    return replace(amended, rows=staged.rows)
 
 
 def _record(job: Job, name: str, reading: Reading, condition: Column) -> tuple[Interval, ...]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["Epoch", "epochs", "frame", "tag"]
 
 
+_TAG = "headway-"
+
+
 @dataclass(frozen=True, slots=True)
 class Epoch:
     """A range of record time within which every lookup of a pipeline has one version."""
@@ -48,23 +51,26 @@ def frame(spark: SparkSession, lookup: Lookup, snapshot: int | None) -> DataFram
 def tag(spark: SparkSession, lookup: Lookup, snapshot: int) -> None:
     """Tag a version that was used, so that expiry cannot take it from later runs."""
     table = java_table(spark, lookup.table)
-    name = f"headway-{snapshot}"
+    name = f"{_TAG}{snapshot}"
     if name not in set(table.refs().keySet()):
         table.manageSnapshots().createTag(name, snapshot).commit()
 
 
 def _changes(spark: SparkSession, lookup: Lookup) -> list[tuple[int, int]]:
-    """Return from which record time on each snapshot counts, oldest first."""
+    """Return from which record time on each snapshot counts, oldest first.
+
+    Those are the table's history, and versions before it that a run has used: expiry cuts the
+    history at the newest snapshot that it takes, and leaves what is tagged. A version between
+    that no run has used, and that expiry has taken, counts for nobody.
+    """
     table = java_table(spark, lookup.table)
-    ancestry = []
-    snapshot = table.currentSnapshot()
-    while snapshot is not None:
-        ancestry.append((snapshot.timestampMillis() * 1_000, snapshot.snapshotId()))
-        parent = snapshot.parentId()
-        snapshot = table.snapshot(parent) if parent is not None else None
+    history = [(entry.timestampMillis() * 1_000, entry.snapshotId()) for entry in table.history()]
+    used = {int(ref.snapshotId()) for name, ref in dict(table.refs()).items() if name.startswith(_TAG)}
+    tagged = [(table.snapshot(used_id).timestampMillis() * 1_000, used_id) for used_id in used]
+    before = [version for version in tagged if not history or version[0] < history[0][0]]
     settle, refresh = instant.duration(lookup.settle), instant.duration(lookup.refresh)
     changes: list[tuple[int, int]] = []
-    for committed, snapshot_id in reversed(ancestry):
+    for committed, snapshot_id in [*sorted(before), *history]:
         boundary = -(-committed // refresh) * refresh
         changes.append((boundary + settle if changes else instant.BEGINNING, snapshot_id))
     return changes

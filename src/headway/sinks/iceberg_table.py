@@ -23,13 +23,14 @@ from headway.sink import Commit, Staged
 from headway.sinks.iceberg import Iceberg
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
 __all__ = ["IcebergTable", "MainMovedError", "java_table", "quoted"]
 
 _PREFIX = "headway."
 _TAG = "headway"
+_BRANCH = "headway_"
 _PROPERTIES = {
     "format-version": "2",
     "write.metadata.delete-after-commit.enabled": "true",
@@ -107,14 +108,15 @@ class IcebergTable:
         return {}
 
     def open_branch(self, token: int, alive: Collection[int]) -> None:
-        """Make the staging branch of a token at `main`, and remove those of runs that have ended."""
+        """Make the staging branch of a token at `main`, and remove those of older runs that are not alive.
+
+        That fences them off, in the same commit: what they have staged cannot be published any more.
+        """
         table = self._table()
-        self._branch = f"headway_{token}"
-        kept = {f"headway_{other}" for other in alive}
-        names = set(table.refs().keySet())
+        self._branch = f"{_BRANCH}{token}"
         change = table.manageSnapshots().createBranch(self._branch, table.currentSnapshot().snapshotId())
-        for name in names:
-            if name.startswith("headway_") and name not in kept:
+        for name in table.refs().keySet():
+            if name.startswith(_BRANCH) and _token(name) < token and _token(name) not in alive:
                 change = change.removeBranch(name)
         _commit(change)
 
@@ -123,14 +125,6 @@ class IcebergTable:
         table = self._table()
         if self._branch in set(table.refs().keySet()):
             _commit(table.manageSnapshots().removeBranch(self._branch))
-
-    def fence(self, token: int) -> None:
-        """Move `main` by a commit without rows, so that whatever others have staged cannot be published."""
-        append = self._table().newFastAppend()
-        for key, value in {**self.newest(), "token": str(token)}.items():
-            if key != "snapshot":
-                append = append.set(f"{_PREFIX}{key}", value)
-        append.commit()
 
     def stage(
         self, rows: DataFrame, commit: Commit, *, replace: Interval | None, onto: Staged | None = None
@@ -198,8 +192,7 @@ class IcebergTable:
 
     def amend(self, commit: Commit) -> Staged:
         """Put one more commit without rows on top of what is staged, with a newer map."""
-        table = self._table()
-        append = table.newFastAppend().toBranch(self._branch)
+        append = self._table().newFastAppend().toBranch(self._branch)
         for key, value in _entries(commit).items():
             append = append.set(f"{_PREFIX}{key}", value)
         _commit(append)
@@ -229,6 +222,16 @@ class IcebergTable:
             ) from exc
         self._published = (staged.handle, staged.commit.ownership)
         return staged.handle
+
+    def within(self, interval: Interval) -> Column:
+        """Return the condition that a row's output time lies in an interval, as a column."""
+        from pyspark.sql import functions as F
+
+        column = F.col(_tick(self._column))
+        moment = F.unix_micros(column["end"]) - 1 if self._is_window else F.unix_micros(column)
+        if interval.end == instant.END:
+            return moment >= interval.start
+        return (moment >= interval.start) & (moment < interval.end)
 
     def condition(self, interval: Interval) -> str:
         """Return the SQL condition that a row's output time lies in an interval."""
@@ -335,6 +338,10 @@ def quoted(spark: SparkSession, name: str) -> str:
     assert jvm is not None
     quote = jvm.org.apache.spark.sql.catalyst.util.QuotingUtils.quoteIdentifier
     return ".".join(quote(part) for part in name.split("."))
+
+
+def _token(branch: str) -> int:
+    return int(branch.removeprefix(_BRANCH))
 
 
 def _tick(column: str) -> str:
