@@ -69,9 +69,7 @@ class Broker:
         running = self.servers
         if running is not None:
             return running
-        fresh = not self._settings.exists()
-        if fresh or not all(_is_free(p) for p in self._ports()):
-            self._configure()
+        self._configure()
         classes = f"{jars.class_path('broker')}/*"
         if not (self._folder / "data" / "meta.properties").exists():
             self._format(classes)
@@ -99,10 +97,15 @@ class Broker:
         return True
 
     def _configure(self) -> None:
+        """Write the settings: for the folder as it is called now, on the ports of the last start if they are free."""
         self._folder.mkdir(parents=True, exist_ok=True)
         (self._folder / "log4j2.xml").write_text(_LOGGING)
+        ports = self._ports() if self._settings.exists() else None
+        if ports is None or not all(_is_free(p) for p in ports):
+            ports = (free_port(), free_port())
+        port, controller = ports
         self._settings.write_text(
-            _SETTINGS.format(port=free_port(), controller=free_port(), data=self._folder / "data")
+            _SETTINGS.format(port=port, controller=controller, data=self._folder / "data")
         )
 
     def _format(self, classes: str) -> None:
