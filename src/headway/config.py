@@ -26,7 +26,7 @@ from pydantic import (
 
 from headway.errors import ConfigError, suggestion
 
-__all__ = ["Catalog", "Config", "Kafka", "Spark", "load"]
+__all__ = ["Catalog", "Config", "Database", "Kafka", "Spark", "load"]
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}")
 
@@ -68,6 +68,21 @@ class Catalog(_Section):
     """Properties of Spark's Iceberg catalog: type, uri, warehouse and so on."""
 
 
+class Database(_Section):
+    """A Postgres database, by its name in sinks."""
+
+    embedded: bool = False
+    """The server that `headway up` starts in the project's `.headway` folder."""
+    dsn: SecretStr | None = None
+    """Connection string as libpq reads it, with `sslmode` and so on. Take passwords from the environment."""
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> Database:
+        if self.embedded == (self.dsn is not None):
+            raise ValueError("give either embedded: true or a dsn")
+        return self
+
+
 class Spark(_Section):
     """How Spark is started."""
 
@@ -90,6 +105,7 @@ class Config(_Section):
     """How long a lease lasts without a sign of life of its holder."""
     kafka: Kafka = Kafka()
     catalogs: dict[str, Catalog] = Field(default_factory=lambda: {"lake": Catalog(embedded=True)})
+    databases: dict[str, Database] = Field(default_factory=dict)
     spark: Spark = Spark()
 
     @field_validator("zone")
@@ -205,6 +221,12 @@ def _word(path: tuple[str, ...], error: Any) -> str:
 
 
 def _known(path: tuple[str, ...]) -> list[str]:
-    sections: dict[str, type[BaseModel]] = {"": Config, "kafka": Kafka, "spark": Spark, "catalogs": Catalog}
+    sections: dict[str, type[BaseModel]] = {
+        "": Config,
+        "kafka": Kafka,
+        "spark": Spark,
+        "catalogs": Catalog,
+        "databases": Database,
+    }
     section = sections.get(path[0] if path else "")
     return list(section.model_fields) if section else []

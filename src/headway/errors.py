@@ -99,7 +99,7 @@ class TransientError(Error):
 
 
 class UnavailableError(TransientError):
-    """A broker, a topic or a catalog does not answer."""
+    """A broker, a topic, a lookup, a catalog or a database is not there or does not answer."""
 
 
 class LeaseHeldError(TransientError):

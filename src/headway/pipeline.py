@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from headway import instant
 from headway.errors import DefinitionError, UsageError
 from headway.lookup import Lookup
-from headway.sink import Sink
+from headway.sink import FollowingSink, Sink
 from headway.source import Source
 
 if TYPE_CHECKING:
@@ -57,8 +57,13 @@ class Pipeline:
 
     @property
     def sink(self) -> Sink:
-        """Where the rows go."""
-        return self.outputs[0]
+        """The table of record: its commits say what is published, and from what."""
+        return next(o for o in self.outputs if not isinstance(o, FollowingSink))
+
+    @property
+    def following(self) -> tuple[FollowingSink, ...]:
+        """The sinks that are kept equal to the table of record."""
+        return tuple(o for o in self.outputs if isinstance(o, FollowingSink))
 
     @property
     def where(self) -> str:
@@ -85,7 +90,7 @@ def pipeline(
             key, headers.
         output_time: Column of the result that places a row in an interval: a timestamp, or a
             window or session, whose last instant counts.
-        outputs: Where the rows go.
+        outputs: Where the rows go: one Iceberg table, and any number of sinks that follow it.
         emit: `final` shows an interval once it is closed; `early` as soon as there is
             something, revised until it is closed.
         history: How far before its output time a row may depend on records. Only raises
@@ -116,8 +121,13 @@ def pipeline(
         ]
         if emit not in ("final", "early"):
             faults.append(f"emit={emit!r} is neither 'final' nor 'early'")
-        if len(outputs) != 1:
-            faults.append(f"{len(outputs)} outputs; exactly one is supported")
+        of_record = [o for o in outputs if not isinstance(o, FollowingSink)]
+        if len(of_record) != 1:
+            faults.append(
+                f"{len(of_record)} of the outputs are Iceberg tables; exactly one has to be, which the others follow"
+            )
+        if len({o.table for o in outputs}) != len(outputs):
+            faults.append("two outputs have the same name")
         for field, value in (("history", history), ("ahead", ahead), ("early_every", early_every)):
             try:
                 instant.duration(value or "0 seconds")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from headway.interval import Interval
 from headway.ownership import Ownership
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+    from pyspark.sql.types import StructType
 
-__all__ = ["Commit", "Sink", "Staged", "Target"]
+__all__ = ["Applied", "Change", "Commit", "Follower", "FollowingSink", "Sink", "Staged", "Target"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,8 @@ class Commit:
     """Per source: `from`, `to` and `log`, the identity of the log."""
     lookups: Mapping[str, object]
     """Per lookup: the snapshot ids that were used."""
+    touches: Interval | None
+    """Range of output time whose rows the commit changes; none where it changes no row."""
     ownership: Ownership
     """The map of who published what, as it stands after this commit."""
 
@@ -57,6 +60,36 @@ class Staged:
     """Rows that the commit adds, as the sink itself counted them."""
     handle: int
     """What the sink needs to publish them; for Iceberg the snapshot id on the staging branch."""
+    base: int
+    """The visible state that it was staged on."""
+    replaced: Interval | None
+    """Range of output time whose rows make way; none where rows are added or upserted."""
+    upserts: bool
+    """Whether the rows take the place of those with the same keys."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """Up to which commit of the table of record another sink has followed."""
+
+    snapshot: int
+    sequence: int
+    """Grows with every commit."""
+    closed_through: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What one sink has to do to catch up with the table of record."""
+
+    to: Applied
+    rows: DataFrame
+    count: int | None
+    """Number of the rows, where it is known."""
+    replaced: tuple[Interval, ...]
+    """Ranges of output time whose rows make way; the whole of time where the sink begins."""
+    upserts: bool
+    """Whether the rows take the place of those with the same keys; else they are added."""
 
 
 class Sink(Protocol):
@@ -77,6 +110,24 @@ class Sink(Protocol):
         ...
 
 
+@runtime_checkable
+class FollowingSink(Sink, Protocol):
+    """The definition of a sink that is kept equal to the table of record, which one output of a pipeline is."""
+
+    def follow(self, settings: Mapping[str, object], output_time: str, *, is_window: bool) -> Follower:
+        """Open a sink that follows the table of record.
+
+        Args:
+            settings: The section of the project's configuration for this kind of sink.
+            output_time: Column that places a row in an interval.
+            is_window: Whether that is a struct whose `end` - 1 µs counts.
+
+        Raises:
+            ConfigError: The configuration lacks what the sink names.
+        """
+        ...
+
+
 class Target(Protocol):
     """An opened sink. A run calls `ownership`, `stage`, then `publish`; on the driver only."""
 
@@ -94,4 +145,40 @@ class Target(Protocol):
         Raises:
             TransientError: Another writer has committed meanwhile; nothing became visible.
         """
+        ...
+
+
+class Follower(Protocol):
+    """An opened sink that holds what the table of record holds; used from the driver only."""
+
+    name: str
+    """What people call it, such as its table."""
+
+    def prepare(self, schema: StructType) -> None:
+        """Make the place for the rows where it is missing, and see that it takes them.
+
+        Raises:
+            ResultError: It holds other columns than the result.
+            UnavailableError: It cannot be reached.
+        """
+        ...
+
+    def applied(self) -> Applied | None:
+        """Return how far it has followed, as its own last commit says; None before the first.
+
+        Raises:
+            UnavailableError: It cannot be reached.
+        """
+        ...
+
+    def apply(self, change: Change, since: Applied | None) -> bool:
+        """Take a change in, with the note of how far it has followed, in one atomic step.
+
+        Returns:
+            False, and nothing has changed, if it is no longer where `since` says.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
         ...

@@ -175,11 +175,27 @@ class MemoryLog:
 class Harness:
     """Runs pipelines on memory logs, into tables that nobody else uses."""
 
-    def __init__(self, spark: SparkSession, *, catalog: str = "lake", zone: str = "UTC") -> None:
+    def __init__(
+        self,
+        spark: SparkSession,
+        *,
+        catalog: str = "lake",
+        zone: str = "UTC",
+        settings: Mapping[str, object] | None = None,
+    ) -> None:
+        """Prepare a session.
+
+        Args:
+            spark: Made by `headway.run.engine.start`.
+            catalog: Iceberg catalog for the tables.
+            zone: Zone of local days.
+            settings: Where sinks that follow the table of record are, such as `databases` by name.
+        """
         spark.dataSource.register(_MemorySource)
         self._spark = spark
         self._catalog = catalog
         self._zone = zone
+        self._settings = settings
         self._work = Path(tempfile.mkdtemp(prefix="headway-harness-"))
 
     def run(
@@ -205,7 +221,7 @@ class Harness:
         return self._spark.table(trial.sink.table)
 
     def place(self, pipeline: Pipeline) -> Pipeline:
-        """Return the same definition with a name and a table of its own."""
+        """Return the same definition with a name and a table of its own, and no other sinks."""
         name = f"{pipeline.name}_{uuid.uuid4().hex[:8]}"
         return scratch(pipeline, f"{self._catalog}.headway_test.{name}", name)
 
@@ -253,6 +269,7 @@ class Harness:
             state=str(self._work / "state"),
             beats=str(self._work / "beats"),
             lease_seconds=60,
+            settings=self._settings,
         ) as job:
             yield job
 

@@ -8,6 +8,7 @@ import uuid
 import pytest
 
 from headway import instant
+from headway.errors import UnavailableError
 from headway.sinks.iceberg_table import java_table
 from headway.testing import MODES, MemoryLog
 
@@ -85,6 +86,40 @@ def test_records_before_and_after_a_new_version_see_their_own(spark, harness, de
     assert [r["name"] for r in sorted(rows, key=lambda r: r["at"])] == ["old", "old", "new"]
     tags = {r["name"] for r in spark.table(f"{table}.refs").collect() if r["type"] == "TAG"}
     assert len(tags) == 2
+    log.close()
+
+
+def test_a_stream_that_catches_up_beyond_a_new_version_passes_on(harness, define, names):
+    """What the mode before it shows reaches further than the lookup's version that it began with."""
+    table, first = names
+    text = WINDOWED.format(table=table).replace(
+        'lateness="1 hour"', 'lateness="10 hours", disorder="0 seconds"'
+    )
+    text = text.replace('output_time="window",', 'output_time="window", emit="early",')
+    text = text.replace('"lake.n.t")', '"lake.n.t", keys=["name", "window"])')
+    placed = harness.place(define(text))
+    log = MemoryLog("s", partitions=1)
+    for number in range(-4, 16):
+        at = first + number * instant.duration("1 hour")
+        log.append({"k": "a", "at": instant.iso(at)}, arrival=at)
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    before = harness.table(placed).count()
+    harness.run_again(placed, {"s": log}, MODES["continuous"], complete=True, max_records_per_batch=2)
+    rows = [(r["window"]["end"], r["name"], r["count"]) for r in harness.table(placed).collect()]
+    log.close()
+    boundary = instant.to_datetime(first).replace(tzinfo=None)
+    assert before == len(rows) == 20
+    assert all(name == ("old" if end <= boundary else "new") and n == 1 for end, name, n in rows)
+
+
+@pytest.mark.parametrize("kind", ["hourly", "continuous"])
+def test_a_lookup_that_was_never_loaded_is_waited_for(spark, harness, define, kind):
+    table = f"lake.dim.names_{uuid.uuid4().hex[:8]}"
+    spark.sql(f"CREATE TABLE {table} (k string, name string) USING iceberg")
+    log = MemoryLog("s")
+    log.append({"k": "a", "at": "2013-02-01T01:10:00Z"}, arrival=instant.parse("2013-02-01T01:10:00Z"))
+    with pytest.raises(UnavailableError, match="has never been loaded"):
+        harness.run(define(PIPELINE.format(table=table)), {"s": log}, MODES[kind])
     log.close()
 
 

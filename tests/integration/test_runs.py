@@ -15,7 +15,7 @@ from headway.offsets import Offsets
 from headway.ownership import Ownership
 from headway.run import bounded, continuous
 from headway.run.job import Report
-from headway.sinks.iceberg_table import IcebergTable
+from headway.sinks.iceberg_table import IcebergTable, java_table
 from headway.testing import MODES, Clock, MemoryLog
 
 pytestmark = pytest.mark.slow
@@ -421,6 +421,39 @@ def test_a_stream_that_begins_at_a_named_instant_leaves_nothing_to_corrections(h
         assert spark.table(job.books.name("corrections")).count() == 0
     assert report.intervals == []
     assert shown(harness, placed) == {"02": 2, "03": 1}
+
+
+def test_a_stream_looks_at_what_named_intervals_have_passed_over(harness, log, placed):
+    put(log, "01:10", "05:30")
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    put(log, "01:20", "04:10", "06:10", "12:00")  # the first one is a straggler
+    wanted = Interval(DAY + 4 * HOUR, DAY + 11 * HOUR)
+    harness.run_again(placed, {"s": log}, MODES["hourly"], wanted=wanted)
+    report = harness.run_again(placed, {"s": log}, MODES["continuous"], complete=True)
+    assert shown(harness, placed) == {"01": 2, "04": 1, "05": 1, "06": 1, "12": 1}
+    assert report.accounts.read == 4
+
+
+def test_maintenance_and_expiry_leave_the_map_where_it_is(harness, log, placed, spark):
+    put(log, "01:10", "05:30")
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    table = java_table(spark, placed.sink.table)
+    for _ in range(2):  # as compaction commits, without a map
+        table.newFastAppend().commit()
+    own = table.currentSnapshot().parentId()
+    table.expireSnapshots().expireSnapshotId(own).commit()
+    put(log, "06:10", "09:00")
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    assert shown(harness, placed) == {"01": 1, "05": 1, "06": 1}
+
+
+def test_a_branch_of_somebody_else_is_left_alone(harness, log, placed, spark):
+    put(log, "01:10", "05:30")
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    table = java_table(spark, placed.sink.table)
+    table.manageSnapshots().createBranch("headway_audit", table.currentSnapshot().snapshotId()).commit()
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    assert "headway_audit" in set(java_table(spark, placed.sink.table).refs().keySet())
 
 
 def test_a_stream_goes_on_where_its_checkpoint_stands(harness, log, placed):

@@ -45,6 +45,13 @@ def joined(kind, low, high):
         ('s.groupBy(F.window("at", "1 hour"), "k").count()', "window", "", "1 hour", "0 seconds"),
         ('s.groupBy(F.window("at", "1 hour", "15 minutes")).count()', "window", "", "1 hour", "0 seconds"),
         (
+            's.groupBy(F.window("at", "1 hour")).count().select(F.col("window.start").alias("o"), "count")',
+            "o",
+            "",
+            "1 hour",
+            "1 hour",
+        ),
+        (
             's.groupBy(*headway.session("at", gap="2 hours", max_length="1 day"), "k").count()',
             "session",
             "",
@@ -74,14 +81,14 @@ def joined(kind, low, high):
             "at",
             SECOND,
             "20 minutes",
-            "1 hour",
+            "1 hour 1 millisecond",
         ),
         (
             joined("inner", "20 MINUTES", "0 HOUR") + '.groupBy(F.window("at", "1 hour")).count()',
             "window",
             SECOND,
             "1 hour 20 minutes",
-            "0 seconds",
+            "20 minutes 1 millisecond",
         ),
         (
             's.dropDuplicates(["k", "at"]).groupBy(F.window("at", "30 minutes")).count()',

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 
 from headway import instant
 from headway.cli.context import Context
-from headway.cli.sessions import connected, spark_for, working
-from headway.errors import CallError, DefinitionError, TransientError
+from headway.cli.sessions import connected, sink_settings, spark_for, working
+from headway.errors import CallError, DefinitionError, TransientError, UnavailableError
 from headway.plan.analysis import Analysis, analyse, continuous_faults
 from headway.run import bounded
 from headway.run.books import Books
-from headway.run.job import looking
+from headway.run.job import Job, looking
 from headway.run.lease import Holder, ask_to_stop, holders
 
 __all__ = ["check", "plan", "status", "stop"]
@@ -141,10 +142,12 @@ def status(context: Context, name: str | None) -> None:
         for pipeline in chosen:
             if not spark.catalog.tableExists(pipeline.sink.table):
                 found.append({"pipeline": pipeline.name, "published": False})
-                rows.append((pipeline.name, "never run", "", "", "", ""))
+                rows.append((pipeline.name, "never run", "", "", "", "", ""))
                 continue
             with connected(project, pipeline) as logs:
-                job = looking(spark, pipeline, logs)
+                job = looking(spark, pipeline, logs, settings=sink_settings(project, pipeline))
+                with closing(job.followers):
+                    sinks = _sinks(job)
                 ownership = job.target.ownership()
                 ends = {n: log.ends() for n, log in logs.items()}
                 lag = {
@@ -182,6 +185,7 @@ def status(context: Context, name: str | None) -> None:
                     ],
                     "stream": ownership.stream,
                     "corrections": [i.to_json() for i in ownership.pending],
+                    "sinks": sinks,
                     "holders": [str(h) for h in held],
                 }
             )
@@ -193,13 +197,46 @@ def status(context: Context, name: str | None) -> None:
                     instant.iso(frontier),
                     owners,
                     sum(lag.values()),
+                    ", ".join(f"{s['name']} {s['state']}" for s in sinks if s["state"] != "in step")
+                    or "in step",
                     "; ".join(map(str, held)) or "nobody",
                 )
             )
     context.give(
         {"pipelines": found},
-        context.table("", ("pipeline", "closed through", "frontier", "published by", "lag", "runs"), rows),
+        context.table(
+            "", ("pipeline", "closed through", "frontier", "published by", "lag", "sinks", "runs"), rows
+        ),
     )
+
+
+def _sinks(job: Job) -> list[dict[str, object]]:
+    """Return how far each sink is: the table of record, and those that follow it."""
+    now = job.target.at(job.target.visible())
+    found: list[dict[str, object]] = [
+        {
+            "name": job.pipeline.sink.table,
+            "state": "in step",
+            "closed_through": instant.iso(now.closed_through),
+        }
+    ]
+    for follower in job.followers:
+        try:
+            applied = follower.applied()
+        except UnavailableError as exc:
+            found.append(
+                {"name": follower.name, "state": f"does not answer: {exc.what}", "closed_through": None}
+            )
+            continue
+        behind = now.sequence if applied is None else now.sequence - applied.sequence
+        found.append(
+            {
+                "name": follower.name,
+                "state": f"lags by {behind} commits" if behind > 0 else "in step",
+                "closed_through": None if applied is None else instant.iso(applied.closed_through),
+            }
+        )
+    return found
 
 
 def stop(context: Context, name: str) -> None:

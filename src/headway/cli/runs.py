@@ -132,7 +132,10 @@ def _go(
 def _give(context: Context, pipeline: Pipeline, report: Report, meter: Meter) -> None:
     accounts = report.accounts
     data = report.to_json() | {
-        "sinks": [{"name": pipeline.sink.table, "rows": accounts.published, "snapshot": report.snapshot}],
+        "sinks": [
+            {"name": o.table, "rows": accounts.published, "snapshot": report.snapshot}
+            for o in pipeline.outputs
+        ],
         "seconds": meter.seconds,
         "cpu_seconds": meter.cpu_seconds,
     }

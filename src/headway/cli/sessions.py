@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headway.cli.context import Context
+from headway.embedded import stack
 from headway.interval import Interval
 from headway.mode import Mode
 from headway.pipeline import Pipeline
@@ -24,7 +25,7 @@ from headway.source import Log
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["Meter", "begun", "connected", "spark_for", "working"]
+__all__ = ["Meter", "begun", "connected", "sink_settings", "spark_for", "working"]
 
 
 @dataclass(slots=True)
@@ -80,12 +81,12 @@ def working(
     """Start Spark and meanwhile open a pipeline's logs; let go of both at the end."""
     with ThreadPoolExecutor(1) as pool:
         starting = pool.submit(engine.start, context.project, short=short)
-        with ExitStack() as stack:
+        with ExitStack() as held:
             try:
-                logs = stack.enter_context(connected(context.project, pipeline))
+                logs = held.enter_context(connected(context.project, pipeline))
             finally:
                 spark = starting.result()
-                stack.callback(spark.stop)
+                held.callback(spark.stop)
             yield spark, logs
 
 
@@ -109,8 +110,18 @@ def begun(
         beats=f"{project.state}/leases",
         lease_seconds=project.config.lease_seconds,
         interval=interval,
+        settings=sink_settings(project, pipeline),
         say=say,
     )
+
+
+def sink_settings(project: Project, pipeline: Pipeline) -> dict[str, object]:
+    """Return where a pipeline's other sinks are.
+
+    Raises:
+        UnavailableError: The embedded database is needed and does not run.
+    """
+    return {"databases": stack.databases(project)} if pipeline.following else {}
 
 
 @contextmanager

@@ -8,7 +8,7 @@ The rules, one per operator, are the table in docs/explanation/law.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from headway import instant
 from headway.plan.recognise import attributes, cut_of, is_window_time, session_of, time_range, window_of
@@ -28,6 +28,7 @@ _PASS = {
     "RepartitionByExpression",
     "View",
 }
+_MILLI = 1_000
 _OUTER = {"LeftOuter$", "RightOuter$", "FullOuter$"}
 _SIDES = {"Inner$", "Cross$", "LeftSemi$", "LeftAnti$", *_OUTER}
 _OPAQUE_ROWS = {
@@ -52,6 +53,10 @@ class Reach:
         if self.grid is not None and start % self.grid == 0:
             return start
         return instant.clamp(start - self.history)
+
+    def behind(self, delay: int) -> Reach:
+        """Return the reach of rows that are shown only once the frontier is that far beyond them."""
+        return self if delay <= self.ahead else Reach(self.history, delay)
 
     def widen(self, other: Reach) -> Reach:
         """Return the reach that covers both."""
@@ -116,6 +121,8 @@ class _Rows:
     """Attributes that are event times floored to epoch multiples, and of what."""
     sessions: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Session structs that have not been grouped by yet: event time attribute and gap."""
+    delay: int = 0
+    """How far the watermark that operators above see lies behind the frontier: a join holds it back."""
     later: dict[frozenset[str], Reach] = field(default_factory=dict)
     """Reach of the later one of two times that an inner join has brought together."""
 
@@ -131,6 +138,10 @@ def derive(plan: Node, event_times: Mapping[str, str]) -> tuple[dict[str, Reach]
     operators = Operators()
     rows = _Derivation(event_times, operators).of(plan)
     return {name: rows.times[key] for key, name in rows.names.items() if key in rows.times}, operators
+
+
+def _behind(rows: _Rows) -> _Rows:
+    return replace(rows, times={key: reach.behind(rows.delay) for key, reach in rows.times.items()})
 
 
 class _Derivation:
@@ -192,7 +203,7 @@ class _Derivation:
             session = session_of(expression, rows.sessions)
             if session is not None:
                 sessions[key] = session
-        return _Rows(times, names, rows.is_source, cuts, sessions)
+        return _Rows(times, names, rows.is_source, cuts, sessions, rows.delay)
 
     def _reach_of(self, expression: Node, rows: _Rows) -> Reach | None:
         """Return the reach of a time expression, None where it cannot be traced."""
@@ -220,7 +231,11 @@ class _Derivation:
                 widest = Reach(max(widest.history, part.history), max(widest.ahead, part.ahead))
             return widest
         if expression.kind == "GetStructField" and expression.children[0].kind == "AttributeReference":
-            return rows.times.get(expression.children[0].attribute_id)
+            reach = rows.times.get(expression.children[0].attribute_id)
+            if reach is None or expression.fields.get("ordinal") != 0:
+                return reach
+            # What begins at a window's start depends on the window's whole length ahead of it.
+            return Reach(reach.history, reach.ahead + reach.history)
         if expression.kind == "PreciseTimestampConversion" and is_window_time(expression):
             return rows.times.get(attributes(expression)[0])
         return None
@@ -239,7 +254,7 @@ class _Derivation:
                     widest = widest.widen(reach)
                 times[output.attribute_id] = widest
         names = {o.attribute_id: str(o.fields["name"]) for o in outputs}
-        return _Rows(times, names, below[0].is_source)
+        return _Rows(times, names, below[0].is_source, delay=below[0].delay)
 
     def _aggregate(self, node: Node, below: list[_Rows]) -> _Rows:
         rows = below[0]
@@ -250,13 +265,15 @@ class _Derivation:
         self.operators.aggregates += 1
         grouping = [parse_expression(item) for item in node.fields["groupingExpressions"]]
         times = {
-            g.attribute_id: r for g in grouping if "exprId" in g.fields and (r := self._reach_of(g, rows))
+            g.attribute_id: r.behind(rows.delay)
+            for g in grouping
+            if "exprId" in g.fields and (r := self._reach_of(g, rows)) is not None
         }
         for group in grouping:
             session = session_of(group, rows.sessions)
             if session is not None:
                 self.operators.sessions += 1
-                times[group.attribute_id] = self._session(session, grouping, rows)
+                times[group.attribute_id] = self._session(session, grouping, rows).behind(rows.delay)
         if not times:
             self._find(
                 "groupBy",
@@ -266,7 +283,8 @@ class _Derivation:
                 unless_declared=True,
             )
         selected = self._select(
-            node.fields["aggregateExpressions"], _Rows(times, rows.names, True, rows.cuts)
+            node.fields["aggregateExpressions"],
+            _Rows(times, rows.names, True, rows.cuts, delay=rows.delay),
         )
         self.operators.group_columns = tuple(
             str(item.fields["name"])
@@ -298,7 +316,7 @@ class _Derivation:
                 "duplicates are removed without the event time among the columns, over all time",
                 "Add the event time: dropDuplicates([..., event_time]).",
             )
-        return below[0]
+        return _behind(below[0])
 
     def _distinct(self, node: Node, below: list[_Rows]) -> _Rows:
         self.operators.deduplicates += 1
@@ -308,7 +326,7 @@ class _Derivation:
                 "duplicates are removed without the event time among the columns, over all time",
                 "Keep the event time among the columns.",
             )
-        return below[0]
+        return _behind(below[0])
 
     def _deduplicatewithinwatermark(self, node: Node, below: list[_Rows]) -> _Rows:
         self._find(
@@ -340,7 +358,7 @@ class _Derivation:
                 for reach in known[1:]:
                     widest = widest.widen(reach)
                 times[key] = widest
-        return _Rows(times, first.names, any(r.is_source for r in below))
+        return _Rows(times, first.names, any(r.is_source for r in below), delay=max(r.delay for r in below))
 
     def _join(self, node: Node, below: list[_Rows]) -> _Rows:
         left, right = below
@@ -367,12 +385,20 @@ class _Derivation:
         # right time lies in [left - low, left + high]
         of_left = Reach(max(a.history, low + b.history), max(a.ahead, high + b.ahead))
         of_right = Reach(max(b.history, high + a.history), max(b.ahead, low + a.ahead))
-        times = {left_key: of_left, right_key: of_right}
+        # Spark lets go of a row a millisecond after the watermark has passed its partners' range, and shows
+        # operators above a watermark that lies behind by the wider side of the range and that millisecond.
+        delay = max(left.delay, right.delay)
+        above = delay + max(low, high) + _MILLI
         if kind != "Inner$":
-            return _Rows(times, names, is_source=True)
+            times = {
+                left_key: of_left.behind(delay + high + _MILLI),
+                right_key: of_right.behind(delay + low + _MILLI),
+            }
+            return _Rows(times, names, is_source=True, delay=above)
+        times = {left_key: of_left.behind(delay), right_key: of_right.behind(delay)}
         history = max(of_left.history, of_right.history)
-        of_later = Reach(history, max(a.ahead, b.ahead))
-        return _Rows(times, names, is_source=True, later={frozenset(times): of_later})
+        of_later = Reach(history, max(a.ahead, b.ahead)).behind(delay)
+        return _Rows(times, names, is_source=True, delay=above, later={frozenset(times): of_later})
 
     def _lookup_join(self, left: _Rows, right: _Rows, names: dict[str, str], kind: str) -> _Rows:
         if self.operators.aggregates and (left.is_source or right.is_source):
@@ -392,13 +418,15 @@ class _Derivation:
             left.is_source or right.is_source,
             {**left.cuts, **right.cuts},
             {**left.sessions, **right.sessions},
+            max(left.delay, right.delay),
         )
 
     def _unknown(self, node: Node, below: list[_Rows]) -> _Rows:
         operator = _OPAQUE_ROWS.get(node.kind)
         if operator is not None:
             outputs = [parse_expression(item) for item in node.fields.get("output", [])]
-            return _Rows({}, {o.attribute_id: str(o.fields["name"]) for o in outputs}, is_source=True)
+            names = {o.attribute_id: str(o.fields["name"]) for o in outputs}
+            return _Rows({}, names, is_source=True, delay=below[0].delay)
         named = {
             "Window": ("over", "a window function over rows ranks without an end of time"),
             "Sort": ("orderBy", "rows of a table have no order"),

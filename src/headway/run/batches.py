@@ -62,7 +62,7 @@ class Batches:
         self.end = lineage.end
         self._final = ownership.closed_through or instant.BEGINNING
         self.closed_through = max(lineage.begin, self._final)
-        self._published_before = report.accounts.published
+        self._accounts_before = report.accounts
         self.watermark = instant.BEGINNING
         if not lineage.is_new and ownership.closed_through is not None:
             self.watermark = ownership.closed_through + job.analysis.reach.ahead
@@ -98,19 +98,23 @@ class Batches:
         if batch_id <= self._last_batch:
             self._skip(rows, batch_id, fingerprint, entry)
             return
-        for attempt in range(_RACES):
-            try:
-                self._commit(rows, batch_id, entry, fingerprint, query)
-            except MainMovedError:
-                if attempt == _RACES - 1 or self._hidden is not None:
-                    raise
-            else:
-                return
+        if job.shows_by == "upsert":
+            rows = rows.persist()
+        try:
+            for attempt in range(_RACES):
+                try:
+                    self._commit(rows, batch_id, entry, fingerprint, query)
+                except MainMovedError:
+                    if attempt == _RACES - 1 or self._hidden is not None:
+                        raise
+                else:
+                    return
+        finally:
+            rows.unpersist()
 
     def give_up(self) -> None:
         """Take back from the report what was staged and will not be shown."""
-        accounts = self._report.accounts
-        self._report.accounts = replace(accounts, published=self._published_before)
+        self._report.accounts = self._accounts_before
 
     def close(self, reached: int) -> None:
         """Publish, without rows, that everything before `reached` is closed."""
@@ -121,8 +125,10 @@ class Batches:
             return
         readings = {n: Reading(start=p.read, end=p.read, new_from=None) for n, p in self.progress.items()}
         commit = self._commit_of(ownership, ownership.batch, ownership.batch_fingerprint, readings, through)
+        staged = job.target.stage_empty(replace(commit, touches=None))
         job.held.check()
-        self._report.snapshot = job.target.publish(job.target.stage_empty(commit))
+        self._report.snapshot = job.target.publish(staged)
+        job.followers.follow(staged)
         self._passed(through)
 
     def _skip(self, rows: DataFrame, batch_id: int, fingerprint: str, entry: offset_log.BatchEntry) -> None:
@@ -158,7 +164,7 @@ class Batches:
             for n, end in entry.ends.items()
         }
         commit = self._commit_of(ownership, batch_id, fingerprint, readings, closed)
-        owned = rows.filter(target.within(Interval(published, self.end)))
+        owned = rows.filter(target.within(self._own(published)))
         takes_over = ownership.open_rows and ownership.stream != self._lineage.name
         staged = self._stage(owned, commit, Interval(published, instant.END) if takes_over else None)
         # A straggler is below what Spark has evicted, or below what was final before this run.
@@ -170,6 +176,7 @@ class Batches:
         if all(read[n].covers(owed) for n, owed in self._owed.items() if n in read):
             self._report.snapshot = target.publish(staged)
             self._owed, self._hidden = {}, None
+            job.followers.follow(staged, owned)
         else:
             self._hidden = staged
         counted = total(job.pipeline, scans, quarantined=quarantined, published=staged.rows)
@@ -203,8 +210,9 @@ class Batches:
             fingerprint=fingerprint,
             closed_through=closed,
             token=job.held.token,
-            offsets={n: {**r.to_json(), "log": job.identities[n]} for n, r in readings.items()},
-            lookups={n: sorted({e.snapshots[n] or 0 for e in lineage.epochs}) for n in job.pipeline.lookups},
+            offsets=job.offsets_of({n: r.to_json() for n, r in readings.items()}),
+            touches=Interval(self.closed_through, instant.END),
+            lookups={n: sorted({e.snapshots[n] for e in lineage.epochs}) for n in job.pipeline.lookups},
             ownership=replace(
                 after,
                 stream=lineage.name,
@@ -214,6 +222,13 @@ class Batches:
                 open_rows=True,
             ),
         )
+
+    def _own(self, published: int) -> Interval:
+        """Return the range of output time whose rows this lineage still has to publish."""
+        if published < self.end:
+            return Interval(published, self.end)
+        # It only catches up; the batch is computed all the same, for its state, and no row lies here.
+        return Interval(instant.END - 1, instant.END)
 
     def _passed(self, closed: int) -> None:
         self.closed_through = closed
@@ -246,6 +261,9 @@ class Batches:
                 arrival = None if counts is None else counts.get(f"a{partition}")
                 if arrival is not None:
                     arrivals[partition] = max(arrival, arrivals.get(partition, arrival))
+            unknown = {p for p, end in reading.end.items() if end > reading.start.get(p, 0)} - arrivals.keys()
+            if unknown:  # partitions that were added since the query began, or hold no readable record
+                arrivals |= self._job.logs[name].latest_arrivals(reading.end)
             scan = None if counts is None else observation.scan_of_batch(counts, past)
             touching = 1 if scan is None else scan.touching
             if reading.new_records == 0:

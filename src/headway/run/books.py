@@ -54,8 +54,11 @@ class Books:
                 "'write.metadata.previous-versions-max' = '20')"
             )
 
-    def quarantine(self, source: str, rejected: DataFrame, end: Offsets) -> int:
-        """Keep rejected records below `end`: raw bytes, where they stood, and why; returns how many."""
+    def quarantine(self, source: str, log: str, rejected: DataFrame, end: Offsets) -> int:
+        """Keep rejected records below `end`: raw bytes, where they stood, and why; returns how many.
+
+        `log` is the identity of the source's log: offsets of one that was made anew begin again.
+        """
         from pyspark.sql import functions as F
 
         names = F.create_map(*[F.lit(x) for fate in Fate for x in (int(fate), fate.name.lower())])
@@ -68,10 +71,10 @@ class Books:
             names[F.col(FATE)].alias("fate"),
             F.col(ERROR).alias("reason"),
         )
-        return self._append("quarantine", source, rows, end)
+        return self._append("quarantine", f"{source} {log}", rows, end)
 
     def corrections(
-        self, source: str, records: DataFrame, e: Column, ahead: int, history: int, end: Offsets
+        self, source: str, log: str, records: DataFrame, e: Column, ahead: int, history: int, end: Offsets
     ) -> None:
         """Write down which record made which range of output time wait for a recomputation."""
         from pyspark.sql import functions as F
@@ -87,14 +90,14 @@ class Books:
             F.timestamp_micros(e - F.lit(ahead)).alias("touched_from"),
             F.timestamp_micros(e + F.lit(history)).alias("touched_to"),
         )
-        self._append("corrections", source, rows, end)
+        self._append("corrections", f"{source} {log}", rows, end)
 
     def drop(self) -> None:
         """Remove the tables."""
         for table in _TABLES:
             self._spark.sql(f"DROP TABLE IF EXISTS {quoted(self._spark, self.name(table))} PURGE")
 
-    def _append(self, table: str, source: str, rows: DataFrame, end: Offsets) -> int:
+    def _append(self, table: str, log: str, rows: DataFrame, end: Offsets) -> int:
         """Append the rows of records below `end` that the table has not got yet; returns how many.
 
         The commit carries how far each source has been looked at, so a run that is repeated
@@ -106,10 +109,10 @@ class Books:
         snapshot = handle.currentSnapshot()
         recorded = None if snapshot is None else snapshot.summary().get(_POSITION)
         position = json.loads(recorded) if recorded else {}
-        seen = Offsets.from_json(position.get(source, {}))
+        seen = Offsets.from_json(position.get(log, {}))
         for partition, offset in seen.items():
             rows = rows.filter((F.col("partition") != partition) | (F.col("offset") >= offset))
-        position[source] = seen.greatest(end).to_json()
+        position[log] = seen.greatest(end).to_json()
         rows.writeTo(self.name(table)).option(f"snapshot-property.{_POSITION}", json.dumps(position)).append()
         handle.refresh()
         return int(handle.currentSnapshot().summary().get("added-records") or 0)

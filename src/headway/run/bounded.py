@@ -275,13 +275,16 @@ def _publish_once(
         after = ownership.with_final(segment).without_pending(span).with_position(position)
     if request.wanted is None and not request.beside_stream:
         after = after.without_stream()
-    commit = _commit(job, request, None if is_open else span, revision, readings, lookups, after)
+    commit = _commit(
+        job, request, None if is_open else span, revision, readings, lookups, after, touches=span
+    )
     holds_rows = ownership.revision(span) > 0 or ownership.open_rows or ownership.stream is not None
     staged = job.target.stage(rows, commit, replace=span if holds_rows else None)
     scans = _scans(job, readings, observations, closed)
     staged, quarantined = _look_again(job, readings, scans, closed, span, staged)
     job.held.check()
     report.snapshot = job.target.publish(staged)
+    job.followers.follow(staged)
     counted = total(job.pipeline, scans, quarantined=quarantined, published=staged.rows)
     report.accounts = report.accounts.plus(counted)
     if not is_open:
@@ -328,8 +331,10 @@ def _commit(
     readings: Mapping[str, Reading],
     lookups: Mapping[str, list[int]],
     ownership: Ownership,
+    *,
+    touches: Interval | None,
 ) -> Commit:
-    offsets = {n: {**r.to_json(), "log": job.identities[n]} for n, r in readings.items()}
+    offsets = job.offsets_of({n: r.to_json() for n, r in readings.items()})
     return Commit(
         pipeline=job.pipeline.name,
         mode=request.mode.name,
@@ -342,6 +347,7 @@ def _commit(
         token=job.held.token,
         offsets=offsets,
         lookups=lookups,
+        touches=touches,
         ownership=ownership,
     )
 
@@ -359,7 +365,7 @@ def _look_at_the_rest(job: Job, request: Request, report: Report) -> None:
         return
     scans = {name: recount(job, name, reading, closed) for name, reading in readings.items()}
     after = ownership.with_position({name: reading.end for name, reading in readings.items()})
-    staged = job.target.stage_empty(_commit(job, request, None, 0, readings, {}, after))
+    staged = job.target.stage_empty(_commit(job, request, None, 0, readings, {}, after, touches=None))
     staged, quarantined = _look_again(job, readings, scans, closed, None, staged)
     job.held.check()
     report.snapshot = job.target.publish(staged)

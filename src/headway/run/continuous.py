@@ -183,10 +183,11 @@ class _Stream:
             shutil.rmtree(self.work, ignore_errors=True)
         if self.failure is not None:
             raise self.failure
+        if self.batches.is_catching_up:
+            self.batches.give_up()
         if self.wants_new_versions:
             return
         if self.batches.is_catching_up and self.report.batches:
-            self.batches.give_up()
             self.job.say(
                 "stopped before it had caught up with what the mode before it shows: nothing was changed"
             )
@@ -206,7 +207,11 @@ class _Stream:
             why = f"a stream would go on from {instant.iso(self.lineage.begin)}"
             require_left(self.job, self.lineage.begin, why)
         moment = self.job.analysis.reach.before(self.lineage.begin) - source.earliness_micros
-        return log.offsets_at(instant.clamp(moment), log.ends().offsets)
+        start = log.offsets_at(instant.clamp(moment), log.ends().offsets)
+        if self.request.begin is not None:
+            return start
+        # Named intervals may have closed what lies beyond the records that were looked at.
+        return start.least(self.ownership.position.get(name, log.begins()))
 
     def _started(self) -> StreamingQuery:
         job = self.job
@@ -230,16 +235,19 @@ class _Stream:
         progress = self.batches.begin(name, start)
         limit = self.request.max_records_per_batch or source.max_records_per_batch
         judged = admission.judge(log.stream(job.spark, start, limit), source).drop(admission.RAW)
+        # What is not admitted has no say in the watermark: an early record may be dated to any year.
+        is_admitted = F.col(FATE) == int(Fate.ADMITTED)
+        judged = judged.withColumn(source.event_time, F.when(is_admitted, F.col(source.event_time)))
         marks = (
             job.spark.readStream.format(markers.FORMAT)
             .option("source", name)
             .option("path", str(self.frontiers.path(name)))
             .option("start", self.frontiers.start)
             .load()
-            .select(F.col("at").alias(source.event_time), F.lit(_MARKER).alias(FATE))
         )
-        together = judged.unionByName(marks, allowMissingColumns=True)
-        watched = together.withWatermark(source.event_time, f"{markers.DELAY_DAYS} days")
+        watched = judged.unionByName(_as_records(marks, judged, source.event_time)).withWatermark(
+            source.event_time, f"{markers.DELAY_DAYS} days"
+        )
         counted = watched.observe(
             observation.name_of(name), *observation.counts(source, sorted(progress.read))
         )
@@ -381,6 +389,25 @@ class _Stream:
 
 class _StopRequestedError(Exception):
     """Ends a batch that has not begun, because the run is to stop."""
+
+
+def _as_records(marks: DataFrame, judged: DataFrame, event_time: str) -> DataFrame:
+    """Return markers with the columns of records.
+
+    A batch in which a log has nothing new consists of its markers alone. If Spark knew that their
+    columns are null, it would conclude from a join that the other side's rows cannot match either,
+    and leave them out, for good. So their values look as if they depended on the partition.
+    """
+    from pyspark.sql import functions as F
+
+    never = F.spark_partition_id() < 0
+    own = {event_time: F.col("at"), FATE: F.when(~never, F.lit(_MARKER))}
+    return marks.select(
+        *[
+            own.get(f.name, F.when(never, F.lit(None).cast(f.dataType))).alias(f.name)
+            for f in judged.schema.fields
+        ]
+    )
 
 
 def _step(history: int) -> int:

@@ -86,7 +86,7 @@ def result(
     parts = []
     for epoch in found:
         for name, snapshot in epoch.snapshots.items():
-            if snapshot is not None and snapshot not in used[name]:
+            if snapshot not in used[name]:
                 used[name].append(snapshot)
         part = at_versions(job, judged, epoch, by_record=row_by_row and len(found) > 1)
         bounds = span if row_by_row else Interval(max(span.start, epoch.start), min(span.end, epoch.end))
@@ -109,8 +109,7 @@ def at_versions(
     for name, snapshot in epoch.snapshots.items():
         lookup = job.pipeline.lookups[name]
         tables[name] = versions.frame(job.spark, lookup, snapshot)
-        if snapshot is not None:
-            versions.tag(job.spark, lookup, snapshot)
+        versions.tag(job.spark, lookup, snapshot)
     if by_record:
         records = {
             name: frame.filter(admission.seen(job.pipeline.sources[name]).between(epoch.start, epoch.end - 1))

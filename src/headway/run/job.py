@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from headway.pipeline import Pipeline
 from headway.plan.analysis import Analysis, ShowsBy, analyse
 from headway.project import Project
 from headway.run.books import Books
+from headway.run.followers import Followers
 from headway.run.lease import Lease, taken
 from headway.sinks.iceberg import Iceberg
 from headway.sinks.iceberg_table import IcebergTable
@@ -86,6 +87,8 @@ class Job:
     """The identity of each source's log."""
     inputs: str
     """Hash of everything but offsets that the rows depend on."""
+    followers: Followers
+    """The other sinks; none for a job that only looks."""
     lease: Lease | None
     """None for a job that only looks, such as `headway plan`."""
     state: str
@@ -104,6 +107,10 @@ class Job:
         """The lease of a job that writes."""
         assert self.lease is not None, "this job only looks"
         return self.lease
+
+    def offsets_of(self, read: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+        """Return what a commit says of the logs: which they are, and from where to where each was read, if it was."""
+        return {name: {**read.get(name, {}), "log": log} for name, log in self.identities.items()}
 
     def check_identities(self, ownership: Ownership) -> None:
         """See that offsets which were recorded still mean the same records.
@@ -161,25 +168,30 @@ def opened(
     beats: str,
     lease_seconds: float,
     interval: Interval = EVERYTHING,
+    settings: Mapping[str, object] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Job]:
     """Analyse a pipeline, make its tables, take its lease, and let go of everything at the end.
+
+    Other sinks are first brought up to the table of record; `settings` says where they are.
 
     Raises:
         DefinitionError: The definition breaks the law.
         ResultError: The table does not take the result.
         LeaseHeldError: Another run writes this range.
     """
-    job = looking(spark, pipeline, logs, state=state, say=say)
+    job = looking(spark, pipeline, logs, settings=settings, state=state, say=say)
     job = replace(job, beats=f"{beats}/{pipeline.name}", lease_seconds=lease_seconds)
-    job.target.prepare(job.analysis.schema)
-    job.books.prepare()
-    if not mode.is_bounded and job.shows_by != "recomputing":
-        held = job.target.ownership()
-        begins = held.begins if held.stream is not None else held.closed_through
-        interval = Interval(instant.BEGINNING if begins is None else begins, instant.END)
-    with leased(job, mode.name, interval) as writing:
-        yield writing
+    with closing(job.followers):
+        job.target.prepare(job.analysis.schema)
+        job.books.prepare()
+        if not mode.is_bounded and job.shows_by != "recomputing":
+            held = job.target.ownership()
+            begins = held.begins if held.stream is not None else held.closed_through
+            interval = Interval(instant.BEGINNING if begins is None else begins, instant.END)
+        with leased(job, mode.name, interval) as writing:
+            job.followers.prepare(job.analysis.schema)
+            yield writing
 
 
 @contextmanager
@@ -214,22 +226,32 @@ def looking(
     pipeline: Pipeline,
     logs: Mapping[str, Log],
     *,
+    settings: Mapping[str, object] | None = None,
     state: str = "",
     say: Callable[[str], None] = lambda _: None,
 ) -> Job:
     """Analyse a pipeline and open what it reads and writes, to look and not to write.
+
+    Without `settings` its other sinks are left alone.
 
     Raises:
         DefinitionError: The definition breaks the law.
     """
     analysis = analyse(spark, pipeline)
     identities = {name: log.identity() for name, log in logs.items()}
+    target = _target(spark, pipeline, analysis)
+    opened_sinks = [
+        sink.follow(settings, pipeline.output_time, is_window=analysis.is_window)
+        for sink in pipeline.following
+        if settings is not None
+    ]
     return Job(
         spark=spark,
         pipeline=pipeline,
         analysis=analysis,
         logs=logs,
-        target=_target(spark, pipeline, analysis),
+        target=target,
+        followers=Followers(target, opened_sinks),
         books=Books(spark, pipeline.name, pipeline.sink.table),
         identities=identities,
         inputs=digest([analysis.definition, identities]),

@@ -92,14 +92,16 @@ def require_no_gap(job: Job, ownership: Ownership) -> None:
 def epochs(job: Job, begin: int) -> tuple[versions.Epoch, ...]:
     """Return the versions of lookups that a lineage joins with, as they are known now.
 
-    Row by row, a version counts by the record's time, and a query takes all of them. Above
-    state it counts by the output time, and a query takes the one of `begin`.
+    Row by row, a version counts by the record's time, and a query takes all that its records may
+    see. Above state it counts by the output time, and a query takes the one of `begin`.
     """
     if not job.pipeline.lookups:
         return ()
     if job.analysis.is_stateful:
         return tuple(versions.epochs(job.spark, job.pipeline.lookups, begin, instant.END)[:1])
-    return tuple(versions.epochs(job.spark, job.pipeline.lookups, instant.BEGINNING, instant.END))
+    earliness = max(source.earliness_micros for source in job.pipeline.sources.values())
+    first = instant.clamp(job.analysis.reach.before(begin) - earliness)
+    return tuple(versions.epochs(job.spark, job.pipeline.lookups, first, instant.END))
 
 
 def _resumable(job: Job, ownership: Ownership) -> str | None:

@@ -80,7 +80,7 @@ def keep(job: Job, name: str, reading: Reading) -> int:
     judged = admission.errors(_raw(job, name, reading), source).filter(
         F.col(FATE).isin([int(f) for f in kept])
     )
-    return job.books.quarantine(source.name, judged, reading.end)
+    return job.books.quarantine(source.name, job.identities[name], judged, reading.end)
 
 
 def corrections(
@@ -118,8 +118,7 @@ def queued(job: Job, staged: Staged, touched: Sequence[Interval]) -> Staged:
     if not touched:
         return staged
     commit = staged.commit
-    amended = job.target.amend(replace(commit, ownership=commit.ownership.with_pending(touched)))
-    return replace(amended, rows=staged.rows)
+    return job.target.amend(staged, replace(commit, ownership=commit.ownership.with_pending(touched)))
 
 
 def _record(job: Job, name: str, reading: Reading, condition: Column) -> tuple[Interval, ...]:
@@ -130,7 +129,9 @@ def _record(job: Job, name: str, reading: Reading, condition: Column) -> tuple[I
     reach = job.analysis.reach
     e = admission.event_time(source)
     found = _new(job, name, reading).filter(condition)
-    job.books.corrections(source.name, found, e, reach.ahead, reach.history, reading.end)
+    job.books.corrections(
+        source.name, job.identities[name], found, e, reach.ahead, reach.history, reading.end
+    )
     minutes = found.select(
         (F.floor(e / (60 * instant.SECOND)) * 60 * instant.SECOND).alias("minute")
     ).distinct()

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from py4j.protocol import Py4JJavaError
+
 from headway import instant
+from headway.errors import TransientError, UnavailableError
 from headway.lookup import Lookup
 from headway.sinks.iceberg_table import java_table
 
@@ -18,6 +21,7 @@ __all__ = ["Epoch", "epochs", "frame", "tag"]
 
 
 _TAG = "headway-"
+_RACES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +30,8 @@ class Epoch:
 
     start: int
     end: int
-    snapshots: Mapping[str, int | None]
-    """Snapshot id by lookup; None for a table that has none yet."""
+    snapshots: Mapping[str, int]
+    """Snapshot id by lookup."""
 
 
 def epochs(spark: SparkSession, lookups: Mapping[str, Lookup], start: int, end: int) -> list[Epoch]:
@@ -41,19 +45,26 @@ def epochs(spark: SparkSession, lookups: Mapping[str, Lookup], start: int, end: 
     ]
 
 
-def frame(spark: SparkSession, lookup: Lookup, snapshot: int | None) -> DataFrame:
+def frame(spark: SparkSession, lookup: Lookup, snapshot: int) -> DataFrame:
     """Return a lookup's table as it was at a snapshot."""
-    if snapshot is None:
-        return spark.table(lookup.table)
     return spark.read.option("versionAsOf", snapshot).table(lookup.table)
 
 
 def tag(spark: SparkSession, lookup: Lookup, snapshot: int) -> None:
     """Tag a version that was used, so that expiry cannot take it from later runs."""
-    table = java_table(spark, lookup.table)
     name = f"{_TAG}{snapshot}"
-    if name not in set(table.refs().keySet()):
-        table.manageSnapshots().createTag(name, snapshot).commit()
+    for attempt in range(_RACES):
+        table = java_table(spark, lookup.table)
+        if name in set(table.refs().keySet()):
+            return
+        try:
+            table.manageSnapshots().createTag(name, snapshot).commit()
+        except Py4JJavaError as exc:  # others tag it too, or load the table
+            if attempt == _RACES - 1:
+                raise TransientError(
+                    f"the version {snapshot} of {lookup.table} could not be tagged",
+                    hint="Run the same command again.",
+                ) from exc
 
 
 def _changes(spark: SparkSession, lookup: Lookup) -> list[tuple[int, int]]:
@@ -73,12 +84,13 @@ def _changes(spark: SparkSession, lookup: Lookup) -> list[tuple[int, int]]:
     for committed, snapshot_id in [*sorted(before), *history]:
         boundary = -(-committed // refresh) * refresh
         changes.append((boundary + settle if changes else instant.BEGINNING, snapshot_id))
+    if not changes:
+        raise UnavailableError(
+            f"the lookup {lookup.table} has never been loaded, so nobody can say what its first version will hold",
+            hint="Load it, then run the same command again.",
+        )
     return changes
 
 
-def _current(changes: list[tuple[int, int]], moment: int) -> int | None:
-    current = None
-    for at, snapshot_id in changes:
-        if at <= moment:
-            current = snapshot_id
-    return current
+def _current(changes: list[tuple[int, int]], moment: int) -> int:
+    return [snapshot_id for at, snapshot_id in changes if at <= moment][-1]

@@ -8,8 +8,9 @@ writer which has been overtaken loses. Readers of `main` see all of a commit or 
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from py4j.protocol import Py4JJavaError
@@ -17,9 +18,9 @@ from pyspark.errors import PySparkException
 
 from headway import instant
 from headway.errors import FencedOffError, ResultError, TransientError, UnavailableError
-from headway.interval import Interval
+from headway.interval import Interval, coalesce
 from headway.ownership import Ownership
-from headway.sink import Commit, Staged
+from headway.sink import Applied, Commit, Staged
 from headway.sinks.iceberg import Iceberg
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["IcebergTable", "MainMovedError", "java_table", "quoted"]
 
 _PREFIX = "headway."
+_RACES = 10
 _TAG = "headway"
 _BRANCH = "headway_"
 _PROPERTIES = {
@@ -104,27 +106,42 @@ class IcebergTable:
             if snapshot.summary().containsKey(f"{_PREFIX}ownership"):
                 return {**_summary(snapshot), "snapshot": str(snapshot.snapshotId())}
             parent = snapshot.parentId()
-            snapshot = table.snapshot(parent) if parent is not None else None
-        return {}
+            if parent is None:
+                return {}
+            snapshot = table.snapshot(parent)
+        # Expiry has taken a commit of maintenance in between; it leaves the newest own one, which is tagged.
+        ref = table.refs().get(_TAG)
+        if ref is None:
+            return {}
+        return {**_summary(table.snapshot(ref.snapshotId())), "snapshot": str(ref.snapshotId())}
 
     def open_branch(self, token: int, alive: Collection[int]) -> None:
         """Make the staging branch of a token at `main`, and remove those of older runs that are not alive.
 
         That fences them off, in the same commit: what they have staged cannot be published any more.
         """
-        table = self._table()
         self._branch = f"{_BRANCH}{token}"
-        change = table.manageSnapshots().createBranch(self._branch, table.currentSnapshot().snapshotId())
-        for name in table.refs().keySet():
-            if name.startswith(_BRANCH) and _token(name) < token and _token(name) not in alive:
-                change = change.removeBranch(name)
-        _commit(change)
+
+        def change() -> None:
+            table = self._table()
+            refs = table.manageSnapshots().createBranch(self._branch, table.currentSnapshot().snapshotId())
+            for name in table.refs().keySet():
+                other = _token(name)
+                if other is not None and other < token and other not in alive:
+                    refs = refs.removeBranch(name)
+            _commit(refs)
+
+        _repeated(change)
 
     def close_branch(self) -> None:
         """Remove the staging branch."""
-        table = self._table()
-        if self._branch in set(table.refs().keySet()):
-            _commit(table.manageSnapshots().removeBranch(self._branch))
+
+        def change() -> None:
+            table = self._table()
+            if self._branch in set(table.refs().keySet()):
+                _commit(table.manageSnapshots().removeBranch(self._branch))
+
+        _repeated(change)
 
     def stage(
         self, rows: DataFrame, commit: Commit, *, replace: Interval | None, onto: Staged | None = None
@@ -141,7 +158,7 @@ class IcebergTable:
             FencedOffError: Another run has taken over, and removed the branch.
             ResultError: Two rows have the same keys.
         """
-        self._reset(onto)
+        base = self._reset(onto)
         if replace is not None:
             self._spark.sql(
                 f"DELETE FROM {quoted(self._spark, self._name)}.`branch_{self._branch}` "
@@ -151,15 +168,14 @@ class IcebergTable:
         for key, value in _entries(commit).items():
             writer = writer.option(f"snapshot-property.{_PREFIX}{key}", value)
         writer.append()
-        staged = self._staged(commit)
+        staged = self._staged(commit, base, replaced=replace if onto is None else onto.replaced)
         if staged.rows and not self._is_unique:
             self._require_unique(self._added(staged))
         return staged
 
     def stage_upsert(self, rows: DataFrame, commit: Commit, *, onto: Staged | None = None) -> Staged:
-        """Write rows to the staging branch in place of those with the same keys; see `stage`."""
-        self._reset(onto)
-        rows = rows.persist()
+        """Write rows, which are read more than once, in place of those with the same keys; see `stage`."""
+        base = self._reset(onto)
         view = f"headway_batch_{commit.token}"
         rows.createOrReplaceTempView(view)
         on = " AND ".join(f"t.{_tick(k)} <=> s.{_tick(k)}" for k in self._keys)
@@ -179,24 +195,21 @@ class IcebergTable:
             for key in settings:
                 session.conf.unset(key)
             session.catalog.dropTempView(view)
-            rows.unpersist()
         branch = self._table().snapshot(self._branch)
-        # A merge without rows makes no snapshot.
-        is_there = branch.summary().get(f"{_PREFIX}key") == commit.key
-        return self._staged(commit) if is_there else self.amend(commit)
+        if branch.summary().get(f"{_PREFIX}key") != commit.key:
+            self._append(commit)  # a merge without rows makes no snapshot
+        return self._staged(commit, base, replaced=None if onto is None else onto.replaced, upserts=True)
 
     def stage_empty(self, commit: Commit) -> Staged:
         """Put a commit without rows on the staging branch: positions and ownership alone."""
-        self._reset()
-        return self.amend(commit)
+        base = self._reset()
+        self._append(commit)
+        return self._staged(commit, base, replaced=None)
 
-    def amend(self, commit: Commit) -> Staged:
+    def amend(self, staged: Staged, commit: Commit) -> Staged:
         """Put one more commit without rows on top of what is staged, with a newer map."""
-        append = self._table().newFastAppend().toBranch(self._branch)
-        for key, value in _entries(commit).items():
-            append = append.set(f"{_PREFIX}{key}", value)
-        _commit(append)
-        return self._staged(commit)
+        self._append(commit)
+        return dataclasses.replace(staged, commit=commit, handle=self._head())
 
     def publish(self, staged: Staged) -> int:
         """Move `main` to the head of the staging branch, and the tag with it.
@@ -232,6 +245,46 @@ class IcebergTable:
         if interval.end == instant.END:
             return moment >= interval.start
         return (moment >= interval.start) & (moment < interval.end)
+
+    def at(self, snapshot: int) -> Applied:
+        """Return what a sink that has followed up to a visible snapshot notes of it."""
+        found = self._table().snapshot(snapshot)
+        closed = found.summary().get(f"{_PREFIX}closed-through") or self.newest().get("closed-through")
+        return Applied(
+            snapshot=snapshot,
+            sequence=int(found.sequenceNumber()),
+            closed_through=instant.BEGINNING if closed is None else instant.parse(closed),
+        )
+
+    def visible(self) -> int:
+        """Return the id of the visible snapshot."""
+        return int(self._table().currentSnapshot().snapshotId())
+
+    def touched(self, since: int, to: int) -> tuple[Interval, ...] | None:
+        """Return the ranges of output time that own commits after `since` have changed, up to `to`.
+
+        None where `since` is no ancestor of `to`, or expiry has taken commits between them.
+        """
+        table = self._table()
+        found: list[Interval] = []
+        snapshot = table.snapshot(to)
+        while snapshot is not None and snapshot.snapshotId() != since:
+            touches = snapshot.summary().get(f"{_PREFIX}touches")
+            if touches is not None:
+                found.append(Interval.from_json(json.loads(touches)))
+            parent = snapshot.parentId()
+            snapshot = None if parent is None else table.snapshot(parent)
+        return None if snapshot is None else coalesce(found)
+
+    def rows_at(self, snapshot: int, ranges: Collection[Interval]) -> DataFrame:
+        """Return the rows of ranges of output time, as they stand at a snapshot."""
+        condition = " OR ".join(f"({self.condition(r)})" for r in ranges) or "false"
+        return self._spark.read.option("versionAsOf", snapshot).table(self._name).filter(condition)
+
+    def added_between(self, since: int, to: int) -> DataFrame:
+        """Return the rows that commits after `since` have added, up to `to`, where none has removed any."""
+        reader = self._spark.read.format("iceberg").option("start-snapshot-id", since)
+        return reader.option("end-snapshot-id", to).load(self._name)
 
     def condition(self, interval: Interval) -> str:
         """Return the SQL condition that a row's output time lies in an interval."""
@@ -285,8 +338,17 @@ class IcebergTable:
         if added:
             self._spark.sql(f"ALTER TABLE {quoted(self._spark, self._name)} ADD COLUMNS ({', '.join(added)})")
 
-    def _reset(self, onto: Staged | None = None) -> None:
-        """Bring the staging branch back to what is staged or visible: nothing of an aborted attempt stays."""
+    def _append(self, commit: Commit) -> None:
+        append = self._table().newFastAppend().toBranch(self._branch)
+        for key, value in _entries(commit).items():
+            append = append.set(f"{_PREFIX}{key}", value)
+        _commit(append)
+
+    def _reset(self, onto: Staged | None = None) -> int:
+        """Bring the staging branch back to what is staged or visible: nothing of an aborted attempt stays.
+
+        Returns the visible snapshot that everything on the branch is staged on.
+        """
         table = self._table()
         head = table.currentSnapshot().snapshotId() if onto is None else onto.handle
         branch = table.snapshot(self._branch)
@@ -297,12 +359,11 @@ class IcebergTable:
             )
         if branch.snapshotId() != head:
             _commit(table.manageSnapshots().replaceBranch(self._branch, head))
+        return int(head) if onto is None else onto.base
 
     def _added(self, staged: Staged) -> DataFrame:
         """Return the rows that one snapshot has added."""
-        parent = self._table().snapshot(staged.handle).parentId()
-        reader = self._spark.read.format("iceberg").option("start-snapshot-id", parent)
-        return reader.option("end-snapshot-id", staged.handle).load(self._name)
+        return self.added_between(self._table().snapshot(staged.handle).parentId(), staged.handle)
 
     def _require_unique(self, rows: DataFrame) -> None:
         from pyspark.sql import functions as F
@@ -315,10 +376,15 @@ class IcebergTable:
                 hint="The sink's keys have to identify a row; nothing was published.",
             )
 
-    def _staged(self, commit: Commit) -> Staged:
+    def _head(self) -> int:
+        return int(self._table().snapshot(self._branch).snapshotId())
+
+    def _staged(
+        self, commit: Commit, base: int, *, replaced: Interval | None, upserts: bool = False
+    ) -> Staged:
         snapshot = self._table().snapshot(self._branch)
         added = int(snapshot.summary().get("added-records") or 0)
-        return Staged(commit, added, snapshot.snapshotId())
+        return Staged(commit, added, snapshot.snapshotId(), base=base, replaced=replaced, upserts=upserts)
 
 
 def java_table(spark: SparkSession, name: str) -> Any:
@@ -340,8 +406,22 @@ def quoted(spark: SparkSession, name: str) -> str:
     return ".".join(quote(part) for part in name.split("."))
 
 
-def _token(branch: str) -> int:
-    return int(branch.removeprefix(_BRANCH))
+def _token(branch: str) -> int | None:
+    """Return the token of a staging branch; None for a branch of somebody else."""
+    number = branch.removeprefix(_BRANCH)
+    return int(number) if branch.startswith(_BRANCH) and number.isdigit() else None
+
+
+def _repeated(change: Callable[[], None]) -> None:
+    """Make a change of the table's branches; others may commit to it at the same moment."""
+    for attempt in range(_RACES):
+        try:
+            change()
+        except MainMovedError:
+            if attempt == _RACES - 1:
+                raise
+        else:
+            return
 
 
 def _tick(column: str) -> str:
@@ -372,6 +452,8 @@ def _entries(commit: Commit) -> dict[str, str]:
     }
     if commit.interval is not None:
         entries["interval"] = str(commit.interval)
+    if commit.touches is not None:
+        entries["touches"] = json.dumps(commit.touches.to_json())
     if commit.batch_id is not None:
         entries["batch-id"] = str(commit.batch_id)
     if commit.lookups:

@@ -1,0 +1,281 @@
+"""A Postgres table holds what the table of record holds, after every commit and every crash."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from headway import instant
+from headway.embedded.postgres import Postgres as Server
+from headway.errors import ConfigError, DefinitionError, ResultError, UnavailableError
+from headway.interval import Interval
+from headway.sink import Change
+from headway.sinks import Postgres, postgres_table
+from headway.testing import MODES, Harness, MemoryLog
+
+pytestmark = [pytest.mark.servers, pytest.mark.slow]
+DAY = instant.parse("2013-02-01T00:00:00Z")
+HOUR = instant.duration("1 hour")
+
+WINDOWS = """
+from pyspark.sql import functions as F
+from headway import pipeline, sinks, sources
+
+@pipeline(
+    inputs={{"s": sources.Kafka("s", schema="k string, at timestamp", event_time="at", lateness="1 hour",
+                              disorder="0 seconds", clock="log", late="{late}")}},
+    output_time="window",
+    emit="{emit}",
+    outputs=[sinks.Iceberg("lake.n.t", keys=["k", "window"])],
+)
+def counts(s):
+    return s.groupBy("k", F.window("at", "1 hour")).agg(F.count("*").alias("n"))
+"""
+
+TYPES = """
+from pyspark.sql import functions as F
+from headway import pipeline, sinks, sources
+
+@pipeline(
+    inputs={"s": sources.Kafka("s", schema="k string, at timestamp", event_time="at", lateness="1 hour", clock="log")},
+    output_time="at",
+    outputs=[sinks.Iceberg("lake.n.t")],
+)
+def kinds(s):
+    return s.select(
+        "at",
+        F.col("k").alias('the "key"'),
+        F.lit(None).cast("string").alias("nothing"),
+        F.when(F.col("k") == "", F.lit(7)).cast("int").alias("maybe"),
+        F.lit(True).alias("truth"),
+        F.lit("12.50").cast("decimal(10,2)").alias("price"),
+        F.lit("NaN").cast("double").alias("nan"),
+        F.lit("2013-02-01").cast("date").alias("day"),
+        F.unhex(F.lit("00ff5c")).alias("raw"),
+        F.array(F.lit(1), F.lit(None)).alias("list"),
+        F.struct(F.lit("x").alias("a"), F.lit(None).cast("int").alias("b")).alias("pair"),
+        F.col("at").cast("timestamp_ntz").alias("local"),
+    )
+"""
+
+
+@pytest.fixture(scope="module")
+def dsn(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("pg") / "data")
+    yield server.start()
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def databases(spark, dsn):
+    made = Harness(spark, settings={"databases": {"main": dsn}})
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def query(dsn):
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        yield lambda text: connection.execute(text).fetchall()
+
+
+@pytest.fixture
+def log():
+    made = MemoryLog("s", partitions=2)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def place(databases, define):
+    """Define a pipeline with a Postgres table beside its own."""
+
+    def placed(text, *, keys=("k", "window"), table=None):
+        alone = databases.place(define(text))
+        name = table or f"reporting.t_{uuid.uuid4().hex[:8]}"
+        return replace(alone, outputs=(alone.sink, Postgres(name, keys=list(keys))))
+
+    return placed
+
+
+def put(log, *times, late="00:00", key="a"):
+    for time in times:
+        at = instant.parse(f"2013-02-01T{time}:00Z")
+        log.append({"k": key, "at": instant.iso(at)}, arrival=at + instant.parse(f"1970-01-01T{late}:00Z"))
+
+
+def in_postgres(query, placed):
+    name = placed.outputs[1].table
+    return sorted((r[0].strftime("%H"), r[1]) for r in query(f"SELECT window_start, n FROM {name}"))
+
+
+def in_iceberg(databases, placed):
+    rows = databases.table(placed).collect()
+    return sorted((r["window"]["start"].strftime("%H"), r["n"]) for r in rows)
+
+
+@pytest.mark.parametrize("emit", ["final", "early"])
+@pytest.mark.parametrize("kind", ["hourly", "continuous"])
+def test_it_holds_what_the_table_of_record_holds_after_each_run(databases, log, place, query, kind, emit):
+    placed = place(WINDOWS.format(emit=emit, late="correct"))
+    for times in (["01:10", "01:20", "02:10"], ["04:30"], ["05:10", "05:20", "08:00"]):
+        put(log, *times)
+        databases.run_again(placed, {"s": log}, MODES[kind], max_records_per_batch=1)
+        assert in_postgres(query, placed) == in_iceberg(databases, placed)
+    put(log, "02:20", late="02:00")
+    databases.run_again(placed, {"s": log}, MODES[kind], complete=True)
+    assert in_postgres(query, placed) == in_iceberg(databases, placed)
+    assert dict(in_postgres(query, placed))["02"] == 2
+
+
+def test_a_crash_between_the_sinks_is_made_up_for_and_nothing_is_computed_again(
+    databases, log, place, query, monkeypatch
+):
+    placed = place(WINDOWS.format(emit="final", late="drop"))
+    put(log, "01:10", "02:10", "05:30")
+    databases.run_again(placed, {"s": log}, MODES["hourly"])
+    put(log, "06:10", "09:30")
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(postgres_table.PostgresTable, "apply", dies)
+        with pytest.raises(KeyboardInterrupt):
+            databases.run_again(placed, {"s": log}, MODES["hourly"])
+    assert dict(in_postgres(query, placed)).keys() < dict(in_iceberg(databases, placed)).keys()
+    report = databases.run_again(placed, {"s": log}, MODES["hourly"])
+    assert report.intervals == []
+    assert in_postgres(query, placed) == in_iceberg(databases, placed)
+
+
+def test_a_change_that_another_run_has_applied_is_not_applied_twice(databases, log, place, query, dsn):
+    """Two runs of disjoint ranges may both find that the sink lacks a commit."""
+    placed = place(WINDOWS.format(emit="final", late="drop"))
+    put(log, "01:10", "02:10", "05:30")
+    databases.run_again(placed, {"s": log}, MODES["hourly"])
+    with databases.job(placed, {"s": log}, MODES["hourly"]) as job:
+        (follower,) = job.followers
+        now = follower.applied()
+        rows = job.target.rows_at(now.snapshot, [Interval(DAY, DAY + 24 * HOUR)])
+        change = Change(to=now, rows=rows, count=2, replaced=(), upserts=False)
+        assert not follower.apply(change, replace(now, sequence=now.sequence - 1))
+    assert in_postgres(query, placed) == in_iceberg(databases, placed)
+
+
+def test_a_sink_that_is_added_begins_with_everything(databases, log, place, query):
+    placed = place(WINDOWS.format(emit="final", late="drop"))
+    put(log, "01:10", "02:10", "05:30")
+    alone = replace(placed, outputs=placed.outputs[:1])
+    databases.run_again(alone, {"s": log}, MODES["hourly"])
+    databases.run_again(placed, {"s": log}, MODES["hourly"])
+    assert in_postgres(query, placed) == in_iceberg(databases, placed) == [("01", 1), ("02", 1)]
+
+
+def test_a_replaced_interval_is_replaced(databases, log, place, query, define):
+    placed = place(WINDOWS.format(emit="final", late="drop"))
+    put(log, "01:10", "02:10", "05:30")
+    databases.run_again(placed, {"s": log}, MODES["hourly"])
+    text = WINDOWS.format(emit="final", late="drop").replace('F.count("*")', '(F.count("*") * 10)')
+    changed = replace(define(text), name=placed.name, outputs=placed.outputs)
+    wanted = Interval(DAY + HOUR, DAY + 2 * HOUR)
+    databases.run_again(changed, {"s": log}, MODES["hourly"], wanted=wanted)
+    assert in_postgres(query, placed) == [("01", 10), ("02", 1)]
+
+
+def test_what_executors_copy_is_what_the_driver_copies(databases, log, place, query, monkeypatch):
+    monkeypatch.setattr(postgres_table, "_SMALL", 0)
+    placed = place(WINDOWS.format(emit="early", late="drop"))
+    for times in (["01:10", "02:10"], ["02:20", "05:30"]):
+        put(log, *times)
+        databases.run_again(placed, {"s": log}, MODES["continuous"], max_records_per_batch=1)
+    assert in_postgres(query, placed) == in_iceberg(databases, placed)
+    assert query("SELECT count(*) FROM pg_tables WHERE tablename LIKE 'staging%'") == [(0,)]
+
+
+def test_a_staging_table_of_a_dead_run_is_dropped(databases, log, place, query, dsn):
+    placed = place(WINDOWS.format(emit="final", late="drop"))
+    put(log, "01:10", "05:30")
+    databases.run_again(placed, {"s": log}, MODES["hourly"])
+    with psycopg.connect(dsn, autocommit=True) as other:
+        other.execute("CREATE TABLE headway.staging_dead (a int)")
+    databases.run_again(placed, {"s": log}, MODES["hourly"])
+    assert query("SELECT count(*) FROM pg_tables WHERE tablename LIKE 'staging%'") == [(0,)]
+
+
+def test_every_type_arrives(databases, log, place, query):
+    placed = place(TYPES, keys=())
+    put(log, "01:10", key="")
+    put(log, "01:20", key='a "quoted", line\n\\N')
+    databases.run_again(placed, {"s": log}, MODES["hourly"], complete=True)
+    rows = query(
+        f'SELECT "the ""key""", nothing, maybe, truth, price::text, nan::text, day::text, raw, list, pair, local::text '
+        f"FROM {placed.outputs[1].table} ORDER BY at"
+    )
+    same = (True, "12.50", "NaN", "2013-02-01", b"\x00\xff\\", [1, None], {"a": "x", "b": None})
+    assert rows == [
+        ("", None, 7, *same, "2013-02-01 01:10:00"),
+        ('a "quoted", line\n\\N', None, None, *same, "2013-02-01 01:20:00"),
+    ]
+
+
+def test_a_table_of_other_columns_stops_the_run_before_anything_is_published(
+    databases, log, place, query, dsn
+):
+    placed = place(WINDOWS.format(emit="final", late="drop"))
+    with psycopg.connect(dsn, autocommit=True) as other:
+        other.execute("CREATE SCHEMA IF NOT EXISTS reporting")
+        other.execute(f"CREATE TABLE {placed.outputs[1].table} (k text, n integer, more text)")
+    put(log, "01:10", "05:30")
+    with pytest.raises(
+        ResultError, match=r"more \(text\) is not in the result; n is bigint in the result and integer"
+    ):
+        databases.run_again(placed, {"s": log}, MODES["hourly"])
+    assert databases.table(placed).count() == 0
+
+
+def test_a_new_column_is_added(databases, log, place, query, define):
+    placed = place(WINDOWS.format(emit="final", late="drop"))
+    put(log, "01:10", "05:30")
+    databases.run_again(placed, {"s": log}, MODES["hourly"])
+    text = WINDOWS.format(emit="final", late="drop").replace(
+        'F.count("*").alias("n")', 'F.count("*").alias("n"), F.max("at").alias("last")'
+    )
+    changed = replace(define(text), name=placed.name, outputs=placed.outputs)
+    put(log, "06:10", "09:30")
+    databases.run_again(changed, {"s": log}, MODES["hourly"])
+    assert sorted(query(f"SELECT n, last IS NULL FROM {placed.outputs[1].table}")) == [
+        (1, False),
+        (1, False),
+        (1, True),
+    ]
+
+
+def test_a_database_that_is_away_is_named_and_its_password_is_not(databases, log, place, spark):
+    placed = place(WINDOWS.format(emit="final", late="drop"))
+    away = Harness(spark, settings={"databases": {"main": "host=127.0.0.1 port=1 user=u password=geheim"}})
+    put(log, "01:10")
+    with pytest.raises(UnavailableError, match="database 'main' does not answer") as caught:
+        away.run_again(placed, {"s": log}, MODES["hourly"])
+    away.close()
+    assert caught.value.exit_status == 3
+    assert "geheim" not in str(caught.value)
+
+
+def test_a_database_that_conf_does_not_name_is_a_wrong_call(databases, log, place):
+    placed = place(WINDOWS.format(emit="final", late="drop"))
+    elsewhere = replace(placed, outputs=(placed.sink, Postgres("t", database="mian")))
+    with pytest.raises(ConfigError, match="'mian'"):
+        databases.run_again(elsewhere, {"s": log}, MODES["hourly"])
+
+
+def test_one_output_is_the_table_of_record(define):
+    with pytest.raises(DefinitionError, match="0 of the outputs are Iceberg tables"):
+        define(
+            WINDOWS.format(emit="final", late="drop").replace(
+                'sinks.Iceberg("lake.n.t"', 'sinks.Postgres("t"'
+            )
+        )
