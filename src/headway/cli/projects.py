@@ -103,6 +103,8 @@ def _checks(context: Context) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "configuration", lambda: f"{context.environment}: {context.project.config.kafka.bootstrap_servers}"
     yield "pipelines", lambda: f"{len(context.project.pipelines)} defined, {len(context.project.modes)} modes"
     yield "Kafka", lambda: _broker(context)
+    for name in context.project.config.databases:
+        yield f"database {name}", lambda name=name: _database(context, name)  # type: ignore[misc]
     yield "disk", lambda: _disk(context)
 
 
@@ -128,6 +130,12 @@ def _broker(context: Context) -> str:
                     hint="Start the broker, or mend kafka.bootstrap_servers in conf/.",
                 )
     return servers
+
+
+def _database(context: Context, name: str) -> str:
+    from headway.sinks.postgres_table import server_version
+
+    return f"Postgres {server_version(name, stack.databases(context.project)[name])}"
 
 
 def _disk(context: Context) -> str:

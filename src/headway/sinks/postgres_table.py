@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
     from pyspark.sql.types import DataType, StructType
 
-__all__ = ["PostgresTable"]
+__all__ = ["PostgresTable", "server_version"]
 
 _SCHEMA = "headway"
 _LEDGER = sql.Identifier(_SCHEMA, "ledger")
@@ -370,6 +370,19 @@ class PostgresTable:
             except psycopg.OperationalError as exc:
                 raise _unavailable(self._database, exc) from exc
         return self._open
+
+
+def server_version(database: str, dsn: str) -> str:
+    """Connect to a database, and return the version of its server.
+
+    Raises:
+        UnavailableError: It does not answer.
+    """
+    try:
+        with psycopg.connect(dsn, connect_timeout=5) as connection:
+            return connection.info.parameter_status("server_version") or ""
+    except psycopg.OperationalError as exc:
+        raise _unavailable(database, exc) from exc
 
 
 def _kind(name: str, kind: DataType) -> str:
