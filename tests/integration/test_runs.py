@@ -427,7 +427,7 @@ def test_a_stream_looks_at_what_named_intervals_have_passed_over(harness, log, p
     put(log, "01:10", "05:30")
     harness.run_again(placed, {"s": log}, MODES["hourly"])
     put(log, "01:20", "04:10", "06:10", "12:00")  # the first one is a straggler
-    wanted = Interval(DAY + 4 * HOUR, DAY + 11 * HOUR)
+    wanted = Interval(DAY + 4 * HOUR, DAY + 10 * HOUR)
     harness.run_again(placed, {"s": log}, MODES["hourly"], wanted=wanted)
     report = harness.run_again(placed, {"s": log}, MODES["continuous"], complete=True)
     assert shown(harness, placed) == {"01": 2, "04": 1, "05": 1, "06": 1, "12": 1}
