@@ -185,6 +185,10 @@ class Log(Protocol):
         """Return the arrival of the first record of each partition that has one."""
         ...
 
+    def intact_since(self) -> dict[int, int]:
+        """Return, for each partition that retention has eaten from, an instant from which on all arrivals are left."""
+        ...
+
     def read(self, spark: SparkSession, start: Offsets, end: Offsets) -> DataFrame:
         """Return the raw records of `[start, end)`.
 

@@ -146,6 +146,11 @@ class MemoryLog:
         """See `headway.source.Log.earliest_arrivals`."""
         return {p: records[0]["timestamp"] for p, records in self._records.items() if records}
 
+    def intact_since(self) -> dict[int, int]:
+        """See `headway.source.Log.intact_since`."""
+        earliest = self.earliest_arrivals()
+        return {p: earliest.get(p, instant.END) for p, first in self.begins().items() if first > 0}
+
     def read(self, spark: SparkSession, start: Offsets, end: Offsets) -> DataFrame:
         """See `headway.source.Log.read`."""
         taken = [r for p in end for r in self._records.get(p, [])[start.get(p, 0) : end[p]]]

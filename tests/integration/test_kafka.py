@@ -163,6 +163,29 @@ def test_records_that_retention_has_eaten_are_never_skipped_silently(broker, top
     log.close()
 
 
+def test_a_partition_that_retention_has_emptied_is_intact_since_the_retention_time(broker, topic, send):
+    """Else an idle partition would keep a stream from starting for ever."""
+    import time
+
+    from kafka import TopicPartition
+    from kafka.admin import ConfigResource, ConfigResourceType
+
+    for minute in range(4):
+        send({"n": minute}, minute)
+    log = opened(broker, topic)
+    assert log.intact_since() == {}
+    admin = KafkaAdminClient(bootstrap_servers=broker.servers)
+    admin.delete_records({TopicPartition(topic, 0): 2})
+    assert log.intact_since() == {0: log.earliest_arrivals()[0]}
+    admin.delete_records({TopicPartition(topic, 0): 4})
+    week = {"retention.ms": str(7 * 86_400_000), "retention.bytes": "-1"}
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=week)])
+    admin.close()
+    since = log.intact_since()[0]
+    log.close()
+    assert abs(time.time() - 7 * 86_400 - since / 1_000_000) < 60
+
+
 PIPELINE = """
 from pyspark.sql import functions as F
 from headway import pipeline, sinks, sources

@@ -142,8 +142,7 @@ def require_left(job: Job, start: int, why: str) -> None:
     for name, log in job.logs.items():
         source = job.pipeline.sources[name]
         low = job.analysis.reach.before(start) - source.earliness_micros
-        earliest = log.earliest_arrivals()
-        gone = [p for p, first in log.begins().items() if first > 0 and earliest.get(p, instant.END) > low]
+        gone = [p for p, since in log.intact_since().items() if since > low]
         if gone:
             raise LostDataError(
                 f"{why}, and retention may have eaten records of {source.name!r} that it depends on "

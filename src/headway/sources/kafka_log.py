@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.admin import OffsetSpec
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.errors import (
     AuthorizationError,
     KafkaError,
@@ -18,6 +18,7 @@ from kafka.errors import (
 )
 from kafka.protocol.consumer import IsolationLevel
 
+from headway import instant
 from headway.errors import ConfigError, LostDataError, UnavailableError, suggestion
 from headway.offsets import Offsets
 from headway.source import Ends
@@ -94,6 +95,16 @@ class KafkaLog:
         """Return the arrival of the first record of each partition that has one."""
         found = self._list(dict.fromkeys(self._partitions(), 0))
         return {p: at.timestamp * _MILLI for p, at in found.items() if at.offset != _UNKNOWN}
+
+    def intact_since(self) -> dict[int, int]:
+        """Return, for each partition that retention has eaten from, an instant from which on all arrivals are left.
+
+        A partition that is empty by now has lost nothing younger than the topic's retention by time.
+        """
+        cut = [p for p, first in self.begins().items() if first > 0]
+        earliest = self.earliest_arrivals() if cut else {}
+        oldest = self._oldest_kept() if any(p not in earliest for p in cut) else instant.END
+        return {p: earliest.get(p, oldest) for p in cut}
 
     def read(self, spark: SparkSession, start: Offsets, end: Offsets) -> DataFrame:
         """Return the raw records of `[start, end)`; see `headway.source.Log.read`.
@@ -179,6 +190,16 @@ class KafkaLog:
                 back *= 16
         finally:
             consumer.close()
+
+    def _oldest_kept(self) -> int:
+        """Return the instant before which the topic's retention deletes; the end of time where it goes by size."""
+        resource = ConfigResource(ConfigResourceType.TOPIC, self._topic)
+        found: Any = self._ask(lambda: self._admin.describe_configs([resource], config_filter="all"))
+        settings = {name: facts["value"] for name, facts in found["topic"][self._topic].items()}
+        is_by_time = settings["cleanup.policy"] == "delete" and int(settings["retention.bytes"]) < 0
+        if not is_by_time or int(settings["retention.ms"]) < 0:
+            return instant.END
+        return time.time_ns() // 1_000 - int(settings["retention.ms"]) * _MILLI
 
     def _describe(self) -> tuple[str, list[int]]:
         topics: list[dict[str, Any]] = self._ask(lambda: self._admin.describe_topics([self._topic]))
