@@ -97,15 +97,17 @@ class Broker:
         return True
 
     def _configure(self) -> None:
-        """Write the settings: for the folder as it is called now, on the ports of the last start if they are free."""
+        """Write the settings anew, or where the ports of the last start are free, for a folder that was moved."""
+        if self._settings.exists() and all(_is_free(port) for port in self._ports()):
+            data = f"log.dirs={self._folder / 'data'}"
+            lines = self._settings.read_text().splitlines()
+            lines = [data if line.startswith("log.dirs=") else line for line in lines]
+            self._settings.write_text("\n".join(lines) + "\n")
+            return
         self._folder.mkdir(parents=True, exist_ok=True)
         (self._folder / "log4j2.xml").write_text(_LOGGING)
-        ports = self._ports() if self._settings.exists() else None
-        if ports is None or not all(_is_free(p) for p in ports):
-            ports = (free_port(), free_port())
-        port, controller = ports
         self._settings.write_text(
-            _SETTINGS.format(port=port, controller=controller, data=self._folder / "data")
+            _SETTINGS.format(port=free_port(), controller=free_port(), data=self._folder / "data")
         )
 
     def _format(self, classes: str) -> None:
