@@ -46,7 +46,7 @@ def commit_of(job, rows=1):
 
     return Commit(
         pipeline="p", mode="hourly", lineage="bounded", interval=Interval(0, 1), revision=1, batch_id=None,
-        fingerprint="f", closed_through=1, token=job.held.token, offsets={}, lookups={}, ownership=Ownership(),
+        fingerprint="f", closed_through=1, token=job.held.token, offsets={}, lookups={}, touches=None, ownership=Ownership(),
     )  # fmt: skip
 
 
