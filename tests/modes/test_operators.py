@@ -62,7 +62,7 @@ SHAPES = {
 }
 
 
-def filled(name, *, step, end=6 * 60):
+def filled(name, *, step, end=4 * 60):
     log = MemoryLog(name, partitions=1)
     for minute in range(0, end, step):
         at = DAY + minute * MINUTE - (500 if minute % 60 == 0 else 0)
