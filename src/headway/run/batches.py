@@ -98,7 +98,8 @@ class Batches:
         if batch_id <= self._last_batch:
             self._skip(rows, batch_id, fingerprint, entry)
             return
-        if job.shows_by == "upsert":
+        is_read_again = job.shows_by == "upsert"
+        if is_read_again:
             rows = rows.persist()
         try:
             for attempt in range(_RACES):
@@ -110,7 +111,8 @@ class Batches:
                 else:
                     return
         finally:
-            rows.unpersist()
+            if is_read_again:
+                rows.unpersist()
 
     def give_up(self) -> None:
         """Take back from the report what was staged and will not be shown."""
