@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.headway-setup
 
-.PHONY: help setup demo check test test-fast law bench lock format clean
+.PHONY: help setup demo check test test-fast law crash bench lock format clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -41,6 +41,10 @@ CASES ?= 1000
 SEED ?= 1
 law: setup ## random logs through each pipeline in all modes: make law CASES=1000 SEED=1
 	HEADWAY_LAW_CASES=$(CASES) HEADWAY_LAW_SEED=$(SEED) $(BIN)/python -m pytest tests/modes/test_law.py -s
+
+SEEDS ?= 5
+crash: setup ## a run with every sink, killed at each named point: make crash SEEDS=5
+	HEADWAY_CRASH_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/faults/test_crash.py -s
 
 ONLY ?=
 bench: setup ## every benchmark, or one: make bench ONLY=startup

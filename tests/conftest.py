@@ -11,7 +11,10 @@ import pytest
 from headway.embedded.broker import Broker
 from headway.project import Project
 from headway.run import engine
+from headway.sinks import Delta
 from headway.testing import MODES, Harness
+
+pytest.register_assert_rewrite("headway.testing.sink_suite")
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,7 +36,10 @@ def project(project_copy):
 @pytest.fixture(scope="session")
 def spark(project):
     session = engine.start(
-        project, short=True, extra={"spark.sql.shuffle.partitions": "2", "spark.driver.memory": "3g"}
+        project,
+        short=True,
+        sinks=[Delta("any")],
+        extra={"spark.sql.shuffle.partitions": "2", "spark.driver.memory": "3g"},
     )
     session.sql("CREATE NAMESPACE IF NOT EXISTS lake.dim")
     for table, key in (("airlines", "carrier"), ("airports", "faa")):

@@ -26,7 +26,7 @@ from pydantic import (
 
 from headway.errors import ConfigError, suggestion
 
-__all__ = ["Catalog", "Config", "Database", "Kafka", "Spark", "load"]
+__all__ = ["Catalog", "Config", "Database", "Delta", "Kafka", "Spark", "load"]
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}")
 
@@ -83,6 +83,13 @@ class Database(_Section):
         return self
 
 
+class Delta(_Section):
+    """Where Delta tables are."""
+
+    root: str = ".headway/delta"
+    """Folder of the tables of `sinks.Delta`, on any Hadoop file system; a relative path counts from the project."""
+
+
 class Spark(_Section):
     """How Spark is started."""
 
@@ -106,6 +113,7 @@ class Config(_Section):
     kafka: Kafka = Kafka()
     catalogs: dict[str, Catalog] = Field(default_factory=lambda: {"lake": Catalog(embedded=True)})
     databases: dict[str, Database] = Field(default_factory=dict)
+    delta: Delta = Delta()
     spark: Spark = Spark()
 
     @field_validator("zone")
@@ -227,6 +235,7 @@ def _known(path: tuple[str, ...]) -> list[str]:
         "spark": Spark,
         "catalogs": Catalog,
         "databases": Database,
+        "delta": Delta,
     }
     section = sections.get(path[0] if path else "")
     return list(section.model_fields) if section else []

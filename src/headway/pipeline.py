@@ -126,8 +126,11 @@ def pipeline(
             faults.append(
                 f"{len(of_record)} of the outputs are Iceberg tables; exactly one has to be, which the others follow"
             )
-        if len({o.table for o in outputs}) != len(outputs):
-            faults.append("two outputs have the same name")
+        keys = of_record[0].keys if of_record else ()
+        refused = [o.refuses(keys, emit) for o in outputs if isinstance(o, FollowingSink)]
+        faults += [why for why in refused if why is not None]
+        if len({(type(o), o.table) for o in outputs}) != len(outputs):
+            faults.append("two outputs are the same table or topic")
         for field, value in (("history", history), ("ahead", ahead), ("early_every", early_every)):
             try:
                 instant.duration(value or "0 seconds")

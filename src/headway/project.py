@@ -89,8 +89,15 @@ class Project:
     @property
     def state(self) -> str:
         """Folder of checkpoints, as a path or URI."""
-        state = self.config.state
-        return state if "://" in state else str((self.root / state).resolve())
+        return self._place(self.config.state)
+
+    @property
+    def delta(self) -> str:
+        """Folder of Delta tables, as a path or URI."""
+        return self._place(self.config.delta.root)
+
+    def _place(self, folder: str) -> str:
+        return folder if "://" in folder else str((self.root / folder).resolve())
 
 
 def _module(file: Path) -> ModuleType:

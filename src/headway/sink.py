@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from headway.interval import Interval
 from headway.ownership import Ownership
+from headway.result import Result
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
 __all__ = ["Applied", "Change", "Commit", "Follower", "FollowingSink", "Sink", "Staged", "Target"]
@@ -90,6 +91,8 @@ class Change:
     """Ranges of output time whose rows make way; the whole of time where the sink begins."""
     upserts: bool
     """Whether the rows take the place of those with the same keys; else they are added."""
+    before: Callable[[], DataFrame | None]
+    """Gives the rows of the replaced ranges as the sink has them; None where expiry has taken them."""
 
 
 class Sink(Protocol):
@@ -114,13 +117,27 @@ class Sink(Protocol):
 class FollowingSink(Sink, Protocol):
     """The definition of a sink that is kept equal to the table of record, which one output of a pipeline is."""
 
-    def follow(self, settings: Mapping[str, object], output_time: str, *, is_window: bool) -> Follower:
+    @property
+    def section(self) -> str:
+        """The section of conf/ that says where it is, such as `databases`."""
+        ...
+
+    @property
+    def spark_settings(self) -> Mapping[str, str]:
+        """What a session needs to write to it; names of extensions are added to those of others."""
+        ...
+
+    def refuses(self, keys: tuple[str, ...], emit: str) -> str | None:
+        """Return why it cannot follow a table of record with these keys; None where it can."""
+        ...
+
+    def follow(self, spark: SparkSession, settings: Mapping[str, Any], result: Result) -> Follower:
         """Open a sink that follows the table of record.
 
         Args:
-            settings: The section of the project's configuration for this kind of sink.
-            output_time: Column that places a row in an interval.
-            is_window: Whether that is a struct whose `end` - 1 µs counts.
+            spark: The session.
+            settings: Its section of the project's configuration, by the name of the section.
+            result: What the rows look like.
 
         Raises:
             ConfigError: The configuration lacks what the sink names.
@@ -171,8 +188,15 @@ class Follower(Protocol):
         """
         ...
 
+    def unfinished(self) -> int | None:
+        """Return the snapshot that parts of it have followed and others not; it has to be followed first.
+
+        None where it is in one piece, as it always is where a change is one atomic step.
+        """
+        ...
+
     def apply(self, change: Change, since: Applied | None) -> bool:
-        """Take a change in, with the note of how far it has followed, in one atomic step.
+        """Take a change in, with the note of how far it has followed, in one atomic step, or part by part.
 
         Returns:
             False, and nothing has changed, if it is no longer where `since` says.

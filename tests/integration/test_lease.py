@@ -8,6 +8,7 @@ import pytest
 
 from headway.errors import FencedOffError
 from headway.interval import Interval
+from headway.result import Result
 from headway.run import lease
 from headway.run.files import Files
 from headway.sinks.iceberg_table import IcebergTable, MainMovedError
@@ -15,6 +16,7 @@ from headway.testing import MODES, MemoryLog
 
 pytestmark = pytest.mark.slow
 
+RESULT = Result(output_time="at", is_window=False, keys=())
 PIPELINE = """
 from headway import pipeline, sinks, sources
 
@@ -69,7 +71,7 @@ def test_a_zombie_that_has_staged_before_the_takeover_cannot_publish(
         zombie.held.check()
         with take_over(spark, zombie, monkeypatch) as newer:
             assert [h.token for h in newer.overtaken] == [zombie.held.token]
-            successor = IcebergTable(spark, placed.sink, output_time="at", is_window=False, unique=True)
+            successor = IcebergTable(spark, placed.sink.table, RESULT, unique=True)
             successor.open_branch(newer.token, [h.token for h in newer.alive])
             with pytest.raises(MainMovedError):
                 zombie.target.publish(staged)
@@ -86,9 +88,7 @@ def test_a_zombie_that_stages_after_the_takeover_is_told(harness, spark, placed,
 
 def test_runs_that_begin_at_the_same_moment_leave_each_others_branch_alone(harness, spark, placed, logs):
     with harness.job(placed, logs, MODES["hourly"]) as job:
-        tables = [
-            IcebergTable(spark, placed.sink, output_time="at", is_window=False, unique=True) for _ in "ab"
-        ]
+        tables = [IcebergTable(spark, placed.sink.table, RESULT, unique=True) for _ in "ab"]
         older, newer = job.held.token + 1, job.held.token + 2
         tables[1].open_branch(newer, [job.held.token])
         tables[0].open_branch(older, [job.held.token])  # it took its lease first, and knows of no newer one

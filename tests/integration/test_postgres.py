@@ -11,14 +11,11 @@ import pytest
 from headway import instant
 from headway.embedded.postgres import Postgres as Server
 from headway.errors import ConfigError, DefinitionError, ResultError, UnavailableError
-from headway.interval import Interval
-from headway.sink import Change
 from headway.sinks import Postgres, postgres_table
 from headway.testing import MODES, Harness, MemoryLog
+from headway.testing.sink_suite import SinkSuite
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
-DAY = instant.parse("2013-02-01T00:00:00Z")
-HOUR = instant.duration("1 hour")
 
 WINDOWS = """
 from pyspark.sql import functions as F
@@ -117,73 +114,18 @@ def in_iceberg(databases, placed):
     return sorted((r["window"]["start"].strftime("%H"), r["n"]) for r in rows)
 
 
-@pytest.mark.parametrize("emit", ["final", "early"])
-@pytest.mark.parametrize("kind", ["hourly", "continuous"])
-def test_it_holds_what_the_table_of_record_holds_after_each_run(databases, log, place, query, kind, emit):
-    placed = place(WINDOWS.format(emit=emit, late="correct"))
-    for times in (["01:10", "01:20", "02:10"], ["04:30"], ["05:10", "05:20", "08:00"]):
-        put(log, *times)
-        databases.run_again(placed, {"s": log}, MODES[kind], max_records_per_batch=1)
-        assert in_postgres(query, placed) == in_iceberg(databases, placed)
-    put(log, "02:20", late="02:00")
-    databases.run_again(placed, {"s": log}, MODES[kind], complete=True)
-    assert in_postgres(query, placed) == in_iceberg(databases, placed)
-    assert dict(in_postgres(query, placed))["02"] == 2
+class TestPostgres(SinkSuite):
+    @pytest.fixture
+    def sink(self):
+        return Postgres(f"reporting.t_{uuid.uuid4().hex[:8]}", keys=["k", "window"])
 
+    @pytest.fixture
+    def settings(self, dsn):
+        return {"databases": {"main": dsn}}
 
-def test_a_crash_between_the_sinks_is_made_up_for_and_nothing_is_computed_again(
-    databases, log, place, query, monkeypatch
-):
-    placed = place(WINDOWS.format(emit="final", late="drop"))
-    put(log, "01:10", "02:10", "05:30")
-    databases.run_again(placed, {"s": log}, MODES["hourly"])
-    put(log, "06:10", "09:30")
-
-    def dies(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(postgres_table.PostgresTable, "apply", dies)
-        with pytest.raises(KeyboardInterrupt):
-            databases.run_again(placed, {"s": log}, MODES["hourly"])
-    assert dict(in_postgres(query, placed)).keys() < dict(in_iceberg(databases, placed)).keys()
-    report = databases.run_again(placed, {"s": log}, MODES["hourly"])
-    assert report.intervals == []
-    assert in_postgres(query, placed) == in_iceberg(databases, placed)
-
-
-def test_a_change_that_another_run_has_applied_is_not_applied_twice(databases, log, place, query, dsn):
-    """Two runs of disjoint ranges may both find that the sink lacks a commit."""
-    placed = place(WINDOWS.format(emit="final", late="drop"))
-    put(log, "01:10", "02:10", "05:30")
-    databases.run_again(placed, {"s": log}, MODES["hourly"])
-    with databases.job(placed, {"s": log}, MODES["hourly"]) as job:
-        (follower,) = job.followers
-        now = follower.applied()
-        rows = job.target.rows_at(now.snapshot, [Interval(DAY, DAY + 24 * HOUR)])
-        change = Change(to=now, rows=rows, count=2, replaced=(), upserts=False)
-        assert not follower.apply(change, replace(now, sequence=now.sequence - 1))
-    assert in_postgres(query, placed) == in_iceberg(databases, placed)
-
-
-def test_a_sink_that_is_added_begins_with_everything(databases, log, place, query):
-    placed = place(WINDOWS.format(emit="final", late="drop"))
-    put(log, "01:10", "02:10", "05:30")
-    alone = replace(placed, outputs=placed.outputs[:1])
-    databases.run_again(alone, {"s": log}, MODES["hourly"])
-    databases.run_again(placed, {"s": log}, MODES["hourly"])
-    assert in_postgres(query, placed) == in_iceberg(databases, placed) == [("01", 1), ("02", 1)]
-
-
-def test_a_replaced_interval_is_replaced(databases, log, place, query, define):
-    placed = place(WINDOWS.format(emit="final", late="drop"))
-    put(log, "01:10", "02:10", "05:30")
-    databases.run_again(placed, {"s": log}, MODES["hourly"])
-    text = WINDOWS.format(emit="final", late="drop").replace('F.count("*")', '(F.count("*") * 10)')
-    changed = replace(define(text), name=placed.name, outputs=placed.outputs)
-    wanted = Interval(DAY + HOUR, DAY + 2 * HOUR)
-    databases.run_again(changed, {"s": log}, MODES["hourly"], wanted=wanted)
-    assert in_postgres(query, placed) == [("01", 10), ("02", 1)]
+    def held(self, spark, sink, settings):
+        with psycopg.connect(settings["databases"]["main"]) as connection:
+            return connection.execute(f"SELECT k, window_start, n FROM {sink.table}").fetchall()
 
 
 def test_what_executors_copy_is_what_the_driver_copies(databases, log, place, query, monkeypatch):

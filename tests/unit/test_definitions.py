@@ -33,7 +33,7 @@ def test_parameters_and_inputs_have_to_be_the_same_names():
 def test_all_faults_of_a_definition_are_told_at_once():
     with pytest.raises(
         DefinitionError,
-        match=r"no source among the inputs; emit='often'.*2 of the outputs are Iceberg tables.*two outputs have the same name",
+        match=r"no source among the inputs; emit='often'.*2 of the outputs are Iceberg tables.*two outputs are the same table or topic",
     ):
 
         @pipeline(inputs={"a": Lookup("lake.n.a")}, output_time="at", outputs=[TABLE, TABLE], emit="often")

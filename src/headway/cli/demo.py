@@ -20,11 +20,11 @@ from headway.interval import Grid, Interval
 from headway.mode import Mode
 from headway.pipeline import Pipeline
 from headway.project import Project
+from headway.result import Result
 from headway.run import agreement, bounded, continuous
 from headway.run.books import Books
 from headway.run.files import Files
 from headway.run.job import scratch
-from headway.sinks.iceberg import Iceberg
 from headway.sinks.iceberg_table import IcebergTable, quoted
 from headway.source import Ends, Log
 
@@ -238,13 +238,8 @@ def _freshness(spark: SparkSession, log: Log, table: str) -> float:
 
 def _is_caught_up(spark: SparkSession, mode: Mode, pipeline: Pipeline, logs: Mapping[str, Log]) -> bool:
     placed = _placed(pipeline, mode)
-    sink = placed.sink
-    assert isinstance(sink, Iceberg)
-    position = (
-        IcebergTable(spark, sink, output_time=placed.output_time, is_window=False, unique=True)
-        .ownership()
-        .position
-    )
+    result = Result(output_time=placed.output_time, is_window=False, keys=())
+    position = IcebergTable(spark, placed.sink.table, result, unique=True).ownership().position
     return all(n in position and position[n].covers(log.ends().offsets) for n, log in logs.items())
 
 

@@ -197,7 +197,9 @@ def status(context: Context, name: str | None) -> None:
                     instant.iso(frontier),
                     owners,
                     sum(lag.values()),
-                    ", ".join(f"{s['name']} {s['state']}" for s in sinks if s["state"] != "in step")
+                    ", ".join(
+                        f"{s['kind']} {s['name']} {s['state']}" for s in sinks if s["state"] != "in step"
+                    )
                     or "in step",
                     "; ".join(map(str, held)) or "nobody",
                 )
@@ -215,22 +217,30 @@ def _sinks(job: Job) -> list[dict[str, object]]:
     now = job.target.at(job.target.visible())
     found: list[dict[str, object]] = [
         {
+            "kind": "Iceberg",
             "name": job.pipeline.sink.table,
             "state": "in step",
             "closed_through": instant.iso(now.closed_through),
         }
     ]
-    for follower in job.followers:
+    for sink, follower in zip(job.pipeline.following, job.followers, strict=True):
+        kind = type(sink).__name__
         try:
             applied = follower.applied()
         except UnavailableError as exc:
             found.append(
-                {"name": follower.name, "state": f"does not answer: {exc.what}", "closed_through": None}
+                {
+                    "kind": kind,
+                    "name": follower.name,
+                    "state": f"does not answer: {exc.what}",
+                    "closed_through": None,
+                }
             )
             continue
         behind = now.sequence if applied is None else now.sequence - applied.sequence
         found.append(
             {
+                "kind": kind,
                 "name": follower.name,
                 "state": f"lags by {behind} commits" if behind > 0 else "in step",
                 "closed_through": None if applied is None else instant.iso(applied.closed_through),

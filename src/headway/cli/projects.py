@@ -135,7 +135,7 @@ def _broker(context: Context) -> str:
 def _database(context: Context, name: str) -> str:
     from headway.sinks.postgres_table import server_version
 
-    return f"Postgres {server_version(name, stack.databases(context.project)[name])}"
+    return f"Postgres {server_version(name, stack.databases(context.project, [name])[name])}"
 
 
 def _disk(context: Context) -> str:

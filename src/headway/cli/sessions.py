@@ -20,6 +20,7 @@ from headway.pipeline import Pipeline
 from headway.project import Project
 from headway.run import engine
 from headway.run.job import EVERYTHING, Job, connect, opened
+from headway.sinks.postgres import Postgres
 from headway.source import Log
 
 if TYPE_CHECKING:
@@ -119,9 +120,16 @@ def sink_settings(project: Project, pipeline: Pipeline) -> dict[str, object]:
     """Return where a pipeline's other sinks are.
 
     Raises:
-        UnavailableError: The embedded database is needed and does not run.
+        UnavailableError: An embedded server is needed and does not run.
     """
-    return {"databases": stack.databases(project)} if pipeline.following else {}
+    sections = {sink.section for sink in pipeline.following}
+    named = {sink.database for sink in pipeline.following if isinstance(sink, Postgres)}
+    settings: dict[str, object] = {"delta": {"root": project.delta}}
+    if "databases" in sections:
+        settings["databases"] = stack.databases(project, named)
+    if "kafka" in sections:
+        settings["kafka"] = stack.kafka(project)
+    return settings
 
 
 @contextmanager

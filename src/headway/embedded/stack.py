@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Any
 
 from headway.embedded import archive, jars
 from headway.embedded.broker import Broker
@@ -10,7 +11,7 @@ from headway.embedded.postgres import Postgres
 from headway.errors import UnavailableError
 from headway.project import Project
 
-__all__ = ["databases", "down", "servers", "up"]
+__all__ = ["databases", "down", "kafka", "servers", "up"]
 
 
 def up(project: Project, say: Callable[[str], None]) -> str:
@@ -46,14 +47,33 @@ def servers(project: Project) -> str | None:
     return Broker(project.home / "kafka").servers
 
 
-def databases(project: Project) -> dict[str, str]:
-    """Return the connection string of each database that conf/ names.
+def kafka(project: Project) -> dict[str, Any]:
+    """Return the section `kafka` of conf/, with the address of the embedded broker where that is meant.
 
     Raises:
-        UnavailableError: The embedded one is named and does not run.
+        UnavailableError: It is meant and does not run.
+    """
+    servers = project.config.kafka.bootstrap_servers
+    if servers == "embedded":
+        running = Broker(project.home / "kafka").servers
+        if running is None:
+            raise UnavailableError(
+                "the embedded Kafka broker does not run", hint="Start it with `headway up`."
+            )
+        servers = running
+    return project.config.kafka.model_dump() | {"bootstrap_servers": servers}
+
+
+def databases(project: Project, names: Collection[str]) -> dict[str, str]:
+    """Return the connection strings of databases, by their names in conf/; names that it lacks are left out.
+
+    Raises:
+        UnavailableError: The embedded one is among them and does not run.
     """
     found = {}
     for name, database in project.config.databases.items():
+        if name not in names:
+            continue
         dsn = (
             Postgres(project.home / "postgres").dsn
             if database.dsn is None

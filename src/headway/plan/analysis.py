@@ -67,7 +67,7 @@ class Analysis:
     early: ShowsBy
     """How a stream shows the rows of open intervals under `emit="early"`."""
     definition: str
-    """Hash of the source text's meaning: layout and comments do not count."""
+    """Hash of the plan and of the file's meaning: layout and comments do not count."""
 
     @property
     def is_stateful(self) -> bool:
@@ -117,7 +117,7 @@ def analyse(spark: SparkSession, pipeline: Pipeline) -> Analysis:
         is_window=kind.startswith("struct"),
         is_traced=pipeline.output_time in reaches,
         early=_early(pipeline, operators),
-        definition=_definition(pipeline),
+        definition=_definition(pipeline, tree.canonical(result)),
     )
 
 
@@ -324,10 +324,12 @@ def _user_line(file: Path, exc: BaseException) -> int | None:
     return lines[-1] if lines else None
 
 
-def _definition(pipeline: Pipeline) -> str:
+def _definition(pipeline: Pipeline, plan: str) -> str:
+    # The file alone would miss what it imports, and the plan alone what a Python function does.
     meaning = ast.dump(ast.parse(pipeline.file.read_text()))
     facts: dict[str, object] = {
         "module": meaning,
+        "plan": plan,
         "output_time": pipeline.output_time,
         "inputs": {name: given.facts() for name, given in pipeline.inputs.items()},
         "sink": pipeline.sink.facts(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-__all__ = ["Node", "expressions", "parse", "parse_expression"]
+__all__ = ["Node", "canonical", "expressions", "parse", "parse_expression"]
+
+# Spark numbers columns through a whole session, and marks the numbers with the JVM's own id.
+_ID = re.compile(r'"id":(\d+)')
+_JVM = re.compile(r',?"jvmId":"[^"]*"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,17 @@ class Node:
 def parse(frame: DataFrame) -> Node:
     """Return the analysed plan of a frame."""
     return _build(iter(json.loads(frame._jdf.queryExecution().analyzed().toJSON())))
+
+
+def canonical(frame: DataFrame) -> str:
+    """Return the analysed plan of a frame as text that is the same in every process.
+
+    It holds all that Spark knows of the plan, with values that the function took from elsewhere; of a
+    Python function only the name.
+    """
+    numbers: dict[str, str] = {}
+    text = _JVM.sub("", frame._jdf.queryExecution().analyzed().toJSON())
+    return _ID.sub(lambda found: f'"id":{numbers.setdefault(found[1], str(len(numbers)))}', text)
 
 
 def parse_expression(field: Any) -> Node:

@@ -6,13 +6,14 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headway.embedded import archive, java
 from headway.project import Project
+from headway.sink import FollowingSink
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["catalog_settings", "start"]
 
 _PROVIDER = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
+_EXTENSIONS = "spark.sql.extensions"
 _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
-    "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
+    _EXTENSIONS: "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
     "spark.sql.streaming.stateStore.providerClass": _PROVIDER,
     "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
     "spark.sql.streaming.stateStore.rocksdb.trackTotalNumberOfRows": "false",
@@ -38,12 +40,19 @@ _SETTINGS = {
 }
 
 
-def start(project: Project, *, short: bool = False, extra: Mapping[str, str] | None = None) -> SparkSession:
+def start(
+    project: Project,
+    *,
+    short: bool = False,
+    sinks: Iterable[FollowingSink] = (),
+    extra: Mapping[str, str] | None = None,
+) -> SparkSession:
     """Return a Spark session with the project's catalogs and headway's settings.
 
     Args:
-        project: Whose configuration counts.
+        project: Whose configuration and pipelines count.
         short: The process runs for seconds: compile quickly rather than well.
+        sinks: Sinks to prepare for beside those of the project's pipelines.
         extra: Settings over all others.
     """
     java.find()
@@ -52,9 +61,20 @@ def start(project: Project, *, short: bool = False, extra: Mapping[str, str] | N
         settings |= catalog_settings(name, catalog.embedded, catalog.properties, project.home)
     cores = _cores(project.config.spark.master)
     settings["spark.sql.shuffle.partitions"] = str(cores)
-    settings |= project.config.spark.conf
-    settings |= extra or {}
+    named = [sink for pipeline in project.pipelines.values() for sink in pipeline.following]
+    for more in (*(sink.spark_settings for sink in (*named, *sinks)), project.config.spark.conf, extra or {}):
+        settings = _with(settings, more)
     return _session(project.config.spark.master, settings, short=short)
+
+
+def _with(settings: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """Return settings of Spark with some more over them, and the extensions of both."""
+    extensions = ",".join(
+        dict.fromkeys(
+            name for part in (settings, more) for name in part.get(_EXTENSIONS, "").split(",") if name
+        )
+    )
+    return {**settings, **more, _EXTENSIONS: extensions}
 
 
 def catalog_settings(name: str, embedded: bool, properties: Mapping[str, str], home: Path) -> dict[str, str]:
@@ -82,18 +102,23 @@ def _session(master: str | None, settings: Mapping[str, str], *, short: bool) ->
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     log4j = resources.files("headway.run").joinpath("log4j2.properties")
     options = [f"-Dlog4j2.configurationFile={log4j}", "-XX:+IgnoreUnrecognizedVMOptions"]
+    # What the JVM itself has to say is talk, and stdout is for data.
+    options += ["-XX:+DisplayVMOutputToStderr", "-Xlog:disable", "-Xlog:all=warning:stderr"]
+    # Where only the first compiler works, Java 17 reserves 48 MB, which Spark fills in minutes; then nothing is compiled.
+    options.append("-XX:ReservedCodeCacheSize=240m")
     options += archive.options()
     if short:
         options.append("-XX:TieredStopAtLevel=1")
     given = os.environ.get("SPARK_SUBMIT_OPTS", "")
     os.environ["SPARK_SUBMIT_OPTS"] = " ".join([*options, given]).strip()
-    # PySpark imports this, and pandas with it, at its first call of the JVM; meanwhile the JVM starts.
-    threading.Thread(target=import_module, args=("pyspark.testing.utils",), daemon=True).start()
     try:
         from pyspark.sql import SparkSession
 
         from headway.run.markers import MarkerSource
 
+        # PySpark imports this, and pandas with it, at its first call of the JVM; meanwhile the JVM starts.
+        # Not earlier: two threads that import `pyspark.sql` at once find it half made.
+        threading.Thread(target=import_module, args=("pyspark.testing.utils",), daemon=True).start()
         builder = SparkSession.builder.appName("headway").config(
             map={"spark.driver.extraClassPath": archive.class_path(), **settings}
         )

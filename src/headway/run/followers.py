@@ -33,6 +33,8 @@ class Followers:
     def __init__(self, record: IcebergTable, opened: Sequence[Follower]) -> None:
         self._record = record
         self._opened = opened
+        self._noted: dict[Follower, Applied] = {}
+        """Where this run has left each sink; another run may have moved it since, which `apply` tells."""
 
     def __iter__(self) -> Iterator[Follower]:
         return iter(self._opened)
@@ -46,7 +48,7 @@ class Followers:
         """
         for follower in self._opened:
             follower.prepare(schema)
-            self._catch_up(follower, follower.applied())
+            self._catch_up(follower)
 
     def follow(self, staged: Staged, batch: DataFrame | None = None) -> None:
         """Take in what was just published.
@@ -56,42 +58,62 @@ class Followers:
             batch: The rows of a commit that upserts; others are read from the table of record.
         """
         for follower in self._opened:
-            since = follower.applied()
-            is_in_step = since is not None and since.snapshot == staged.base
-            if not is_in_step or not follower.apply(self._change(staged, batch), since):
-                self._catch_up(follower, follower.applied())
+            since = self._noted.get(follower)
+            change = None
+            if since is not None and since.snapshot == staged.base:
+                change = self._change(staged, since, batch)
+            if change is not None and follower.apply(change, since):
+                self._noted[follower] = change.to
+            else:
+                self._catch_up(follower)
 
     def close(self) -> None:
         """Let go of their connections."""
         for follower in self._opened:
             follower.close()
 
-    def _change(self, staged: Staged, batch: DataFrame | None) -> Change:
+    def _change(self, staged: Staged, since: Applied, batch: DataFrame | None) -> Change:
         to = self._record.at(staged.handle)
         if staged.replaced is not None:
-            rows = self._record.rows_at(staged.handle, [staged.replaced])
-            return Change(to=to, rows=rows, count=None, replaced=(staged.replaced,), upserts=False)
+            return self._replacement((staged.replaced,), to, since)
         if staged.upserts and batch is not None:
-            return Change(to=to, rows=batch, count=staged.rows, replaced=(), upserts=True)
+            return _addition(batch, to, staged.rows, upserts=True)
         rows = self._record.added_between(staged.base, staged.handle)
-        return Change(to=to, rows=rows, count=staged.rows, replaced=(), upserts=False)
+        return _addition(rows, to, staged.rows, upserts=False)
 
-    def _catch_up(self, follower: Follower, since: Applied | None) -> None:
+    def _replacement(self, ranges: Sequence[Interval], to: Applied, since: Applied | None) -> Change:
+        def before() -> DataFrame | None:
+            if since is None:
+                return self._record.rows_at(to.snapshot, ())
+            return (
+                self._record.rows_at(since.snapshot, ranges) if self._record.keeps(since.snapshot) else None
+            )
+
+        return Change(
+            to=to,
+            rows=self._record.rows_at(to.snapshot, ranges),
+            count=None if ranges else 0,
+            replaced=tuple(ranges),
+            upserts=False,
+            before=before,
+        )
+
+    def _catch_up(self, follower: Follower) -> None:
         """Replace every range that commits have changed which a sink has not followed."""
         for _ in range(_RACES):
+            since, unfinished = follower.applied(), follower.unfinished()
             to = self._record.at(self._record.visible())
             if since is not None and since.sequence >= to.sequence:
+                self._noted[follower] = since
                 return
+            if unfinished is not None and self._record.keeps(unfinished):
+                to = self._record.at(unfinished)
             ranges = _EVERYTHING if since is None else self._record.touched(since.snapshot, to.snapshot)
-            if ranges is None:
-                ranges = _EVERYTHING
-            rows = self._record.rows_at(to.snapshot, ranges)
-            change = Change(
-                to=to, rows=rows, count=None if ranges else 0, replaced=tuple(ranges), upserts=False
-            )
-            if follower.apply(change, since):
-                return
-            since = follower.applied()
+            follower.apply(self._replacement(_EVERYTHING if ranges is None else ranges, to, since), since)
         raise TransientError(
             f"{follower.name} was changed by other runs again and again", hint="Run the same command again."
         )
+
+
+def _addition(rows: DataFrame, to: Applied, count: int, *, upserts: bool) -> Change:
+    return Change(to=to, rows=rows, count=count, replaced=(), upserts=upserts, before=lambda: None)

@@ -74,7 +74,7 @@ def result(
         judged[name] = admission.admit(frame, within)
     lookups = job.pipeline.lookups
     if not lookups:
-        return _apply(job, judged).filter(job.target.condition(span)), {}
+        return _apply(job, judged).filter(job.target.result.condition(span)), {}
     row_by_row = not job.analysis.is_stateful
     found = versions.epochs(
         job.spark,
@@ -90,7 +90,7 @@ def result(
                 used[name].append(snapshot)
         part = at_versions(job, judged, epoch, by_record=row_by_row and len(found) > 1)
         bounds = span if row_by_row else Interval(max(span.start, epoch.start), min(span.end, epoch.end))
-        parts.append(part.filter(job.target.condition(bounds)))
+        parts.append(part.filter(job.target.result.condition(bounds)))
     return reduce(lambda a, b: a.unionByName(b), parts), used
 
 

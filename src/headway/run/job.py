@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 from headway import instant
 from headway.accounts import Accounts
-from headway.embedded.broker import Broker
-from headway.errors import LostDataError, UnavailableError
+from headway.embedded import stack
+from headway.errors import LostDataError
 from headway.interval import Interval
 from headway.mode import Mode
 from headway.ownership import Ownership
 from headway.pipeline import Pipeline
 from headway.plan.analysis import Analysis, ShowsBy, analyse
 from headway.project import Project
+from headway.result import Result
 from headway.run.books import Books
 from headway.run.followers import Followers
 from headway.run.lease import Lease, taken
@@ -145,15 +146,7 @@ def connect(project: Project, pipeline: Pipeline) -> dict[str, Log]:
     Raises:
         UnavailableError: A broker or a topic is not there.
     """
-    servers = project.config.kafka.bootstrap_servers
-    if servers == "embedded":
-        running = Broker(project.home / "kafka").servers
-        if running is None:
-            raise UnavailableError(
-                "the embedded Kafka broker does not run", hint="Start it with `headway up`."
-            )
-        servers = running
-    settings = project.config.kafka.model_dump() | {"bootstrap_servers": servers}
+    settings = stack.kafka(project)
     return {name: source.open(settings) for name, source in pipeline.sources.items()}
 
 
@@ -241,9 +234,7 @@ def looking(
     identities = {name: log.identity() for name, log in logs.items()}
     target = _target(spark, pipeline, analysis)
     opened_sinks = [
-        sink.follow(settings, pipeline.output_time, is_window=analysis.is_window)
-        for sink in pipeline.following
-        if settings is not None
+        sink.follow(spark, settings, target.result) for sink in pipeline.following if settings is not None
     ]
     return Job(
         spark=spark,
@@ -262,15 +253,10 @@ def looking(
 
 
 def _target(spark: SparkSession, pipeline: Pipeline, analysis: Analysis) -> IcebergTable:
-    sink = pipeline.sink
-    assert isinstance(sink, Iceberg)
-    return IcebergTable(
-        spark,
-        sink,
-        output_time=pipeline.output_time,
-        is_window=analysis.is_window,
-        unique=analysis.early == "upsert",
+    result = Result(
+        output_time=pipeline.output_time, is_window=analysis.is_window, keys=tuple(pipeline.sink.keys)
     )
+    return IcebergTable(spark, pipeline.sink.table, result, unique=analysis.early == "upsert")
 
 
 def scratch(pipeline: Pipeline, table: str, name: str) -> Pipeline:

@@ -111,7 +111,7 @@ def verify(
             ) as job:
                 used.append(job)
                 report = _run(job, mode, ends, interval, zone)
-                results[name] = spark.table(trial.sink.table).filter(job.target.condition(interval))
+                results[name] = spark.table(trial.sink.table).filter(job.target.result.condition(interval))
                 verdict.modes.append({"name": name, "rows": results[name].count(), "batches": report.batches})
         _compare(verdict, results)
     finally:

@@ -20,8 +20,8 @@ from headway import instant
 from headway.errors import FencedOffError, ResultError, TransientError, UnavailableError
 from headway.interval import Interval, coalesce
 from headway.ownership import Ownership
+from headway.result import Result, mismatches, quoted_column
 from headway.sink import Applied, Commit, Staged
-from headway.sinks.iceberg import Iceberg
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -49,24 +49,19 @@ class MainMovedError(TransientError):
 class IcebergTable:
     """One sink table, as one run uses it: with a staging branch of the run's own."""
 
-    def __init__(
-        self, spark: SparkSession, sink: Iceberg, *, output_time: str, is_window: bool, unique: bool
-    ) -> None:
+    def __init__(self, spark: SparkSession, table: str, result: Result, *, unique: bool) -> None:
         """Open a table.
 
         Args:
             spark: The session.
-            sink: The definition.
-            output_time: Column that places a row in an interval.
-            is_window: Whether that is a struct whose `end` - 1 µs counts.
-            unique: Whether the plan proves that the sink's keys are unique, so that nobody counts.
+            table: Its full name.
+            result: What the rows look like.
+            unique: Whether the plan proves that the keys are unique, so that nobody counts.
         """
+        self.result = result
         self._spark = spark
-        self._is_unique = unique or not sink.keys
-        self._name = sink.table
-        self._keys = sink.keys
-        self._column = output_time
-        self._is_window = is_window
+        self._is_unique = unique or not result.keys
+        self._name = table
         self._is_there = False
         self._handle: Any = None
         self._published: tuple[int, Ownership] = (-1, Ownership())
@@ -162,7 +157,7 @@ class IcebergTable:
         if replace is not None:
             self._spark.sql(
                 f"DELETE FROM {quoted(self._spark, self._name)}.`branch_{self._branch}` "
-                f"WHERE {self.condition(replace)}"
+                f"WHERE {self.result.condition(replace)}"
             )
         writer = rows.writeTo(f"{self._name}.branch_{self._branch}")
         for key, value in _entries(commit).items():
@@ -178,7 +173,6 @@ class IcebergTable:
         base = self._reset(onto)
         view = f"headway_batch_{commit.token}"
         rows.createOrReplaceTempView(view)
-        on = " AND ".join(f"t.{_tick(k)} <=> s.{_tick(k)}" for k in self._keys)
         settings = {
             f"spark.sql.iceberg.snapshot-property.{_PREFIX}{k}": v for k, v in _entries(commit).items()
         }
@@ -188,7 +182,8 @@ class IcebergTable:
         try:
             self._require_unique(rows)
             session.sql(
-                f"MERGE INTO {quoted(session, self._name)}.`branch_{self._branch}` t USING {view} s ON {on} "
+                f"MERGE INTO {quoted(session, self._name)}.`branch_{self._branch}` t USING {view} s "
+                f"ON {self.result.same_keys('t', 's')} "
                 "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
             )
         finally:
@@ -240,8 +235,8 @@ class IcebergTable:
         """Return the condition that a row's output time lies in an interval, as a column."""
         from pyspark.sql import functions as F
 
-        column = F.col(_tick(self._column))
-        moment = F.unix_micros(column["end"]) - 1 if self._is_window else F.unix_micros(column)
+        column = F.col(quoted_column(self.result.output_time))
+        moment = F.unix_micros(column["end"]) - 1 if self.result.is_window else F.unix_micros(column)
         if interval.end == instant.END:
             return moment >= interval.start
         return (moment >= interval.start) & (moment < interval.end)
@@ -278,21 +273,17 @@ class IcebergTable:
 
     def rows_at(self, snapshot: int, ranges: Collection[Interval]) -> DataFrame:
         """Return the rows of ranges of output time, as they stand at a snapshot."""
-        condition = " OR ".join(f"({self.condition(r)})" for r in ranges) or "false"
-        return self._spark.read.option("versionAsOf", snapshot).table(self._name).filter(condition)
+        frame = self._spark.read.option("versionAsOf", snapshot).table(self._name)
+        return frame.filter(self.result.any_of(ranges))
+
+    def keeps(self, snapshot: int) -> bool:
+        """Tell whether expiry has left a snapshot."""
+        return self._table().snapshot(snapshot) is not None
 
     def added_between(self, since: int, to: int) -> DataFrame:
         """Return the rows that commits after `since` have added, up to `to`, where none has removed any."""
         reader = self._spark.read.format("iceberg").option("start-snapshot-id", since)
         return reader.option("end-snapshot-id", to).load(self._name)
-
-    def condition(self, interval: Interval) -> str:
-        """Return the SQL condition that a row's output time lies in an interval."""
-        start, end = (f"TIMESTAMP '{instant.iso(t)}'" for t in (interval.start, interval.end))
-        column = _tick(self._column)
-        if self._is_window:
-            return f"{column}.`end` > {start} AND {column}.`end` <= {end}"
-        return f"{column} >= {start} AND {column} < {end}"
 
     def drop(self) -> None:
         """Remove the table and its files."""
@@ -311,7 +302,8 @@ class IcebergTable:
         jvm = self._spark._jvm
         assert jvm is not None
         columns = jvm.org.apache.spark.sql.types.DataType.fromJson(schema.json()).toDDL()
-        column = f"{_tick(self._column)}.`start`" if self._is_window else _tick(self._column)
+        time = quoted_column(self.result.output_time)
+        column = f"{time}.`start`" if self.result.is_window else time
         properties = ", ".join(f"'{k}' = '{v}'" for k, v in _PROPERTIES.items())
         namespace = self._name.rpartition(".")[0]
         self._spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {quoted(self._spark, namespace)}")
@@ -323,18 +315,13 @@ class IcebergTable:
     def _compare(self, schema: StructType) -> None:
         table = {f.name: f.dataType.simpleString() for f in self._spark.table(self._name).schema}
         result = {f.name: f.dataType.simpleString() for f in schema}
-        faults = [f"{n} ({t}) is not in the result" for n, t in table.items() if n not in result]
-        faults += [
-            f"{n} is {result[n]} in the result and {t} in the table"
-            for n, t in table.items()
-            if n in result and result[n] != t
-        ]
+        faults = mismatches(table, result)
         if faults:
             raise ResultError(
                 f"the table {self._name} does not take this result: " + "; ".join(faults),
                 hint="Alter or drop the table, or mend the definition; nothing was published.",
             )
-        added = [f"{_tick(n)} {t}" for n, t in result.items() if n not in table]
+        added = [f"{quoted_column(n)} {t}" for n, t in result.items() if n not in table]
         if added:
             self._spark.sql(f"ALTER TABLE {quoted(self._spark, self._name)} ADD COLUMNS ({', '.join(added)})")
 
@@ -368,9 +355,9 @@ class IcebergTable:
     def _require_unique(self, rows: DataFrame) -> None:
         from pyspark.sql import functions as F
 
-        twice = rows.groupBy(*map(_tick, self._keys)).count().filter(F.col("count") > 1).first()
+        twice = rows.groupBy(*map(quoted_column, self.result.keys)).count().filter(F.col("count") > 1).first()
         if twice is not None:
-            keys = {name: str(twice[name]) for name in self._keys}
+            keys = {name: str(twice[name]) for name in self.result.keys}
             raise ResultError(
                 f"{twice['count']} rows of one commit to {self._name} have the same keys: {keys}",
                 hint="The sink's keys have to identify a row; nothing was published.",
@@ -422,10 +409,6 @@ def _repeated(change: Callable[[], None]) -> None:
                 raise
         else:
             return
-
-
-def _tick(column: str) -> str:
-    return "`" + column.replace("`", "``") + "`"
 
 
 def _summary(snapshot: Any) -> dict[str, str]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from headway.errors import ConfigError, DefinitionError, suggestion
 
 if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from headway.result import Result
     from headway.sink import Follower
 
 __all__ = ["Postgres"]
@@ -29,6 +32,9 @@ class Postgres:
     database: str = "main"
     """Name of a section under `databases` in conf/."""
 
+    section: ClassVar[str] = "databases"
+    spark_settings: ClassVar[Mapping[str, str]] = {}
+
     def __init__(self, table: str, keys: tuple[str, ...] | list[str] = (), *, database: str = "main") -> None:
         object.__setattr__(self, "table", table)
         object.__setattr__(self, "keys", tuple(keys))
@@ -42,25 +48,30 @@ class Postgres:
         """Return nothing: the rows do not depend on who follows them."""
         return {}
 
-    def follow(self, settings: Mapping[str, object], output_time: str, *, is_window: bool) -> Follower:
+    def refuses(self, keys: tuple[str, ...], emit: str) -> str | None:
+        """Return why it cannot follow: a stream that shows early upserts rows by the keys of this table."""
+        if emit == "early" and keys and not self.keys:
+            return f"emit='early' needs keys on the sink {self.table!r}"
+        return None
+
+    def follow(self, spark: SparkSession, settings: Mapping[str, Any], result: Result) -> Follower:
         """Open the table; see `headway.sink.FollowingSink.follow`.
 
         Args:
+            spark: The session.
             settings: `databases`: connection strings by name.
-            output_time: Column that places a row in an interval.
-            is_window: Whether that is a struct whose `end` - 1 µs counts.
+            result: What the rows look like.
 
         Raises:
             ConfigError: conf/ does not name the database.
         """
         from headway.sinks.postgres_table import PostgresTable
 
-        databases = settings.get("databases", {})
-        assert isinstance(databases, Mapping)
+        databases = settings["databases"]
         if self.database not in databases:
             raise ConfigError(
                 f"the sink {self.table!r} names the database {self.database!r}, which conf/ does not have",
                 hint=suggestion(self.database, list(databases))
                 or f"Add `databases: {{{self.database}: {{dsn: ...}}}}`.",
             )
-        return PostgresTable(self, dsn=databases[self.database], output_time=output_time, is_window=is_window)
+        return PostgresTable(self, dsn=databases[self.database], result=result)

@@ -19,6 +19,7 @@ from psycopg import sql
 from headway import instant
 from headway.errors import ResultError, UnavailableError
 from headway.interval import Interval
+from headway.result import Result, mismatches
 from headway.sink import Applied, Change
 from headway.sinks.postgres import Postgres
 
@@ -54,21 +55,20 @@ _NESTED = ("struct", "array", "map", "variant")
 class PostgresTable:
     """One table, as one run uses it, over a connection of its own."""
 
-    def __init__(self, sink: Postgres, *, dsn: str, output_time: str, is_window: bool) -> None:
+    def __init__(self, sink: Postgres, *, dsn: str, result: Result) -> None:
         """Name a table; connects when it is first used.
 
         Args:
             sink: The definition.
             dsn: Connection string; never written to a message.
-            output_time: Column that places a row in an interval.
-            is_window: Whether that is a struct whose `end` - 1 µs counts.
+            result: What the rows look like.
         """
         self.name = sink.table
         self._dsn = dsn
         self._database = sink.database
         self._keys = sink.keys
-        self._output_time = output_time
-        self._is_window = is_window
+        self._output_time = result.output_time
+        self._is_window = result.is_window
         self._table = sql.Identifier(*sink.table.split("."))
         self._open: psycopg.Connection[Any] | None = None
 
@@ -102,6 +102,10 @@ class PostgresTable:
         with self._transaction() as cursor:
             cursor.execute("SELECT to_regclass(%s)", [f"{_SCHEMA}.ledger"])
             return self._applied(cursor) if cursor.fetchone() != (None,) else None
+
+    def unfinished(self) -> int | None:
+        """See `headway.sink.Follower.unfinished`: a transaction is one step."""
+        return None
 
     def apply(self, change: Change, since: Applied | None) -> bool:
         """See `headway.sink.Follower.apply`.
@@ -280,12 +284,7 @@ class PostgresTable:
         columns: Mapping[str, str],
         keys: Sequence[str],
     ) -> None:
-        faults = [f"{n} ({t}) is not in the result" for n, t in existing.items() if n not in columns]
-        faults += [
-            f"{n} is {t} in the result and {existing[n]} in the table"
-            for n, t in columns.items()
-            if n in existing and existing[n] != t
-        ]
+        faults = mismatches(existing, columns)
         if keys and not self._has_unique_index(cursor, keys):
             faults.append(f"it has no unique index on {', '.join(keys)}")
         if faults:

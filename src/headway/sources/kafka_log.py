@@ -20,9 +20,9 @@ from kafka.protocol.consumer import IsolationLevel
 
 from headway import instant
 from headway.errors import ConfigError, LostDataError, UnavailableError, suggestion
+from headway.kafka_security import Security
 from headway.offsets import Offsets
 from headway.source import Ends
-from headway.sources.kafka_security import Security
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

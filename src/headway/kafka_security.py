@@ -1,4 +1,4 @@
-"""How clients prove to Kafka who they are: one section of conf/, spelled for kafka-python and for Spark."""
+"""How clients prove to Kafka who they are: one section of conf/, spelled for each client library."""
 
 from __future__ import annotations
 
@@ -77,4 +77,22 @@ class Security:
                 given |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": self.ca}
             if self.certificate is not None:
                 given |= {"ssl.keystore.type": "PEM", "ssl.keystore.location": self.certificate}
+        return given
+
+    def for_librdkafka(self) -> dict[str, Any]:
+        """Return the settings as librdkafka names them."""
+        given: dict[str, Any] = {"security.protocol": self.protocol}
+        if self.has_user:
+            given |= {
+                "sasl.mechanism": self.mechanism,
+                "sasl.username": self.username,
+                "sasl.password": self.password,
+            }
+        if self.protocol.endswith("SSL"):
+            files = {
+                "ssl.ca.location": self.ca,
+                "ssl.certificate.location": self.certificate,
+                "ssl.key.location": self.certificate,
+            }
+            given |= {key: file for key, file in files.items() if file is not None}
         return given
