@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from bench.ground import ROOT
 
-NAMES = ("startup", "trigger", "year", "engine_cost", "memory")
+NAMES = ("startup", "trigger", "year", "engine_cost", "memory", "postgres_sink", "kafka_sink")
 RESULTS = ROOT / "bench" / "results.json"
 
 

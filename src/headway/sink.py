@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from headway.interval import Interval
@@ -74,9 +74,10 @@ class Applied:
     """Up to which commit of the table of record another sink has followed."""
 
     snapshot: int
-    sequence: int
-    """Grows with every commit."""
-    closed_through: int
+    """What tells one state from another."""
+    sequence: int = field(compare=False)
+    """Grows with every commit of one table."""
+    closed_through: int = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -138,3 +138,15 @@ def test_a_holder_is_asked_to_stop(harness, spark, placed, logs):
         while not job.held.is_asked_to_stop and time.monotonic() < deadline:
             time.sleep(0.05)
         assert job.held.is_asked_to_stop
+
+
+def test_a_commit_whose_answer_was_lost_is_found_below_those_of_others(harness, spark, placed, logs):
+    with harness.job(placed, logs, MODES["hourly"]) as job:
+        other = IcebergTable(spark, placed.sink.table, RESULT, unique=True)
+        other.open_branch(job.held.token + 1, [job.held.token])
+        rows = spark.sql("SELECT TIMESTAMP '2013-02-01' AS at")
+        staged = job.target.stage(rows, commit_of(job), replace=None)
+        job.target.publish(staged)
+        other.publish(other.stage(rows, commit_of(job), replace=None))
+        assert job.target.publish(staged) == staged.handle
+        assert harness.table(placed).count() == 2

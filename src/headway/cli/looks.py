@@ -238,11 +238,14 @@ def _sinks(job: Job) -> list[dict[str, object]]:
             )
             continue
         behind = now.sequence if applied is None else now.sequence - applied.sequence
+        state = f"lags by {behind} commits" if behind > 0 else "in step"
+        if applied is not None and behind <= 0 and not job.target.keeps(applied.snapshot):
+            state = "holds the rows of a table that was dropped; the next run replaces them"
         found.append(
             {
                 "kind": kind,
                 "name": follower.name,
-                "state": f"lags by {behind} commits" if behind > 0 else "in step",
+                "state": state,
                 "closed_through": None if applied is None else instant.iso(applied.closed_through),
             }
         )

@@ -369,6 +369,7 @@ def _look_at_the_rest(job: Job, request: Request, report: Report) -> None:
     staged, quarantined = _look_again(job, readings, scans, closed, None, staged)
     job.held.check()
     report.snapshot = job.target.publish(staged)
+    job.followers.follow(staged)
     counted = total(job.pipeline, scans, quarantined=quarantined, published=0)
     report.accounts = report.accounts.plus(counted)
 

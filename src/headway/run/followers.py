@@ -8,6 +8,7 @@ changed by compare-and-set: runs beside each other cannot apply a commit twice o
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Followers"]
 
 _EVERYTHING = (Interval(instant.BEGINNING, instant.END),)
-_RACES = 5
+_RACES = 10
+_PAUSE = 0.1
 
 
 class Followers:
@@ -99,17 +101,24 @@ class Followers:
         )
 
     def _catch_up(self, follower: Follower) -> None:
-        """Replace every range that commits have changed which a sink has not followed."""
-        for _ in range(_RACES):
+        """Replace every range that commits have changed which a sink has not followed, up to what is visible now."""
+        goal = self._record.at(self._record.visible())
+        for attempt in range(_RACES):
             since, unfinished = follower.applied(), follower.unfinished()
-            to = self._record.at(self._record.visible())
-            if since is not None and since.sequence >= to.sequence:
+            # A note may speak of a table that was dropped since.
+            is_known = since is not None and self._record.keeps(since.snapshot)
+            if since is not None and is_known and unfinished is None and since.sequence >= goal.sequence:
                 self._noted[follower] = since
                 return
+            to = self._record.at(self._record.visible())
             if unfinished is not None and self._record.keeps(unfinished):
                 to = self._record.at(unfinished)
-            ranges = _EVERYTHING if since is None else self._record.touched(since.snapshot, to.snapshot)
-            follower.apply(self._replacement(_EVERYTHING if ranges is None else ranges, to, since), since)
+            ranges = (
+                self._record.touched(since.snapshot, to.snapshot) if since is not None and is_known else None
+            )
+            change = self._replacement(_EVERYTHING if ranges is None else ranges, to, since)
+            if not follower.apply(change, since):
+                time.sleep(_PAUSE * attempt)  # another run moves it at this moment
         raise TransientError(
             f"{follower.name} was changed by other runs again and again", hint="Run the same command again."
         )

@@ -9,7 +9,6 @@ See https://docs.delta.io/latest/delta-streaming.html, "Idempotent table writes 
 from __future__ import annotations
 
 import json
-import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from delta.tables import DeltaTable as Table
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 
-from headway.errors import ResultError
+from headway.errors import ResultError, TransientError
 from headway.result import Result, mismatches
 from headway.sink import Applied, Change
 
@@ -47,6 +46,10 @@ _CONFLICTS = (
 )
 
 
+class _RaceError(TransientError):
+    """Another writer has committed meanwhile; nothing was written."""
+
+
 class DeltaTable:
     """One table, as one run uses it."""
 
@@ -63,6 +66,8 @@ class DeltaTable:
         self._spark = spark
         self._path = path
         self._result = result
+        self._begins_at = -1
+        """Version of the table when it had no note yet."""
 
     def prepare(self, schema: StructType) -> None:
         """See `headway.sink.Follower.prepare`."""
@@ -89,6 +94,7 @@ class DeltaTable:
         if not self._is_there():
             return None
         table = Table.forPath(self._spark, self._path)
+        self._begins_at = int(table.history(1).select("version").collect()[0]["version"])
         for limit in _NEWEST:
             commits = table.history() if limit is None else table.history(limit)
             noted = commits.select("version", "userMetadata").filter("userMetadata LIKE '{\"headway\":%'")
@@ -112,8 +118,7 @@ class DeltaTable:
             "sequence": change.to.sequence,
             "closed_through": change.to.closed_through,
         }
-        # Where it begins everything is replaced, so two runs that do it at once do no harm.
-        state = uuid.uuid4() if since is None else since.snapshot
+        state = f"version {self._begins_at}" if since is None else since.snapshot
         options = {
             "userMetadata": json.dumps({"headway": note}, separators=(",", ":")),
             "txnAppId": f"headway:{state}",
@@ -127,7 +132,7 @@ class DeltaTable:
                     self._merge(session, change, options)
                 else:
                     self._write(change, options)
-        except _CONFLICTS:
+        except _RaceError:
             return False
         return session.conf.get(_LAST, None) is not None
 
@@ -167,8 +172,8 @@ class DeltaTable:
         """Say what Delta refuses as a fault of the rows or the table."""
         try:
             yield
-        except _CONFLICTS:
-            raise
+        except _CONFLICTS as exc:
+            raise _RaceError(f"another run changed the Delta table {self.name} at the same moment") from exc
         except PySparkException as exc:
             raise self._refused(str(exc)) from exc
         except Py4JJavaError as exc:

@@ -221,8 +221,8 @@ class IcebergTable:
             tagged = change.replaceTag if has_tag else change.createTag
             tagged(_TAG, staged.handle).commit()
         except (Py4JJavaError, PySparkException) as exc:
-            # A catalog may lose its answer and not the commit.
-            if self._table().currentSnapshot().snapshotId() == staged.handle:
+            # A catalog may lose its answer and not the commit; others may have built on it since.
+            if self._is_visible(staged.handle):
                 return staged.handle
             raise MainMovedError(
                 f"{self._name} was changed by another writer while this one staged its rows",
@@ -243,8 +243,13 @@ class IcebergTable:
 
     def at(self, snapshot: int) -> Applied:
         """Return what a sink that has followed up to a visible snapshot notes of it."""
-        found = self._table().snapshot(snapshot)
-        closed = found.summary().get(f"{_PREFIX}closed-through") or self.newest().get("closed-through")
+        table = self._table()
+        found = own = table.snapshot(snapshot)
+        while own is not None and not own.summary().containsKey(f"{_PREFIX}closed-through"):
+            parent = own.parentId()
+            own = None if parent is None else table.snapshot(parent)
+        summary = _summary(own) if own is not None else self.newest()
+        closed = summary.get("closed-through")
         return Applied(
             snapshot=snapshot,
             sequence=int(found.sequenceNumber()),
@@ -272,8 +277,12 @@ class IcebergTable:
         return None if snapshot is None else coalesce(found)
 
     def rows_at(self, snapshot: int, ranges: Collection[Interval]) -> DataFrame:
-        """Return the rows of ranges of output time, as they stand at a snapshot."""
+        """Return the rows of ranges of output time, as they stand at a snapshot, with the columns of now."""
+        from pyspark.sql import functions as F
+
         frame = self._spark.read.option("versionAsOf", snapshot).table(self._name)
+        new = [f for f in self._spark.table(self._name).schema if f.name not in frame.columns]
+        frame = frame.withColumns({f.name: F.lit(None).cast(f.dataType) for f in new}) if new else frame
         return frame.filter(self.result.any_of(ranges))
 
     def keeps(self, snapshot: int) -> bool:
@@ -330,6 +339,13 @@ class IcebergTable:
         for key, value in _entries(commit).items():
             append = append.set(f"{_PREFIX}{key}", value)
         _commit(append)
+
+    def _is_visible(self, snapshot: int) -> bool:
+        """Tell whether a snapshot is `main` or behind it."""
+        jvm = self._spark._jvm
+        assert jvm is not None
+        table = self._table()
+        return bool(jvm.org.apache.iceberg.util.SnapshotUtil.isAncestorOf(table, snapshot))
 
     def _reset(self, onto: Staged | None = None) -> int:
         """Bring the staging branch back to what is staged or visible: nothing of an aborted attempt stays.

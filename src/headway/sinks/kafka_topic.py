@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from headway.errors import Error, ResultError, UnavailableError
+from headway.errors import ResultError, UnavailableError
 from headway.kafka_security import Security
 from headway.result import Result, quoted_column
 from headway.sink import Applied, Change
@@ -51,7 +51,8 @@ _JSON = {
 }
 _LEDGER = {"cleanup.policy": "compact", "segment.ms": "3600000", "min.cleanable.dirty.ratio": "0.1"}
 _HEADERS = "array<struct<key: string, value: binary>>"
-_DONE, _MOVED, _REFUSED = "done", "moved", "refused"
+_IDENTITY = "headway-id"
+_DONE, _MOVED, _REFUSED, _AWAY = "done", "moved", "refused", "away"
 
 
 class KafkaTopic:
@@ -96,7 +97,9 @@ class KafkaTopic:
         ]
         admin = AdminClient(self._client)
         with self._asked():
-            for made in admin.create_topics(wanted, request_timeout=PATIENCE).values():
+            lacking = [topic for topic in wanted if not self._partitions_of(topic.topic)]
+            made_topics = admin.create_topics(lacking, request_timeout=PATIENCE) if lacking else {}
+            for made in made_topics.values():
                 try:
                     made.result()
                 except KafkaException as exc:
@@ -186,17 +189,22 @@ class KafkaTopic:
                     outcome = _DONE
                 except SliceMovedError:
                     outcome = _MOVED
-                except Error as exc:
+                except ResultError as exc:
                     outcome, said = _REFUSED, exc.what
+                except UnavailableError as exc:
+                    outcome, said = _AWAY, exc.what
                 yield pa.RecordBatch.from_pydict({"slice": [number], "outcome": [outcome], "said": [said]})
 
         tasks = self._cut(records, count).repartitionById(count, "slice")
         outcomes = tasks.mapInArrow(send, "slice bigint, outcome string, said string").collect()
         refused = [row["said"] for row in outcomes if row["outcome"] == _REFUSED]
         if refused:
-            raise UnavailableError(
-                refused[0], hint="What the topic lacks is made up for by the same command."
+            raise ResultError(
+                refused[0], hint="Raise max.message.bytes of the topic, or make the row smaller."
             )
+        away = [row["said"] for row in outcomes if row["outcome"] == _AWAY]
+        if away:
+            raise UnavailableError(away[0], hint="What the topic lacks is made up for by the same command.")
         if any(row["outcome"] == _MOVED for row in outcomes):
             return False
         sent = {row["slice"] for row in outcomes}
@@ -210,7 +218,7 @@ class KafkaTopic:
             return False
         self._write_notes(Note(since, begun=to.snapshot))
         identity = F.concat(F.lit(f"{to.sequence}:"), F.sha1("key"))
-        header = F.struct(F.lit("headway-id").alias("key"), identity.cast("binary").alias("value"))
+        header = F.struct(F.lit(_IDENTITY).alias("key"), identity.cast("binary").alias("value"))
         producer = {f"kafka.{k}": str(v) for k, v in (*PRODUCER.items(), *self._security.for_java().items())}
         records.withColumn("headers", F.array_append("headers", header)).write.format("kafka").options(
             **{"kafka.bootstrap.servers": self._servers, "topic": self.name, **producer}
@@ -268,13 +276,17 @@ class KafkaTopic:
                 **security,
             }
         )
-        last = F.max_by(F.struct("value", "partition", "headers"), F.struct("partition", "offset"))
+        last = F.max_by(
+            F.struct("value", "partition", "headers"), F.struct("timestamp", "partition", "offset")
+        )
         newest = read.load().groupBy("key").agg(last.alias("last"))
         return newest.select(
             "key",
             "last.value",
             F.col("last.partition").alias("partition") if self._sink.partition_by else _by_key(),
-            F.coalesce("last.headers", F.array()).cast(_HEADERS).alias("headers"),
+            F.filter(
+                F.coalesce("last.headers", F.array()).cast(_HEADERS), lambda h: h["key"] != _IDENTITY
+            ).alias("headers"),
         ).filter("value IS NOT NULL")
 
     def _encoded(self, rows: DataFrame) -> DataFrame:
@@ -339,7 +351,7 @@ class KafkaTopic:
             yield self._asker
         except KafkaException as exc:
             raise UnavailableError(
-                f"Kafka at {self._servers} does not answer for {self.name}: {exc.args[0].str()}",
+                f"Kafka at {self._servers} cannot be used for {self.name}: {exc.args[0].str()}",
                 hint="What the topic lacks is made up for by the same command, once it does.",
             ) from exc
 

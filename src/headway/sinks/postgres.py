@@ -49,9 +49,9 @@ class Postgres:
         return {}
 
     def refuses(self, keys: tuple[str, ...], emit: str) -> str | None:
-        """Return why it cannot follow: a stream that shows early upserts rows by the keys of this table."""
-        if emit == "early" and keys and not self.keys:
-            return f"emit='early' needs keys on the sink {self.table!r}"
+        """Return why it cannot follow: a stream that shows early upserts rows, by the same keys in both tables."""
+        if emit == "early" and keys and set(self.keys) != set(keys):
+            return f"emit='early' needs the keys of the Iceberg table on the sink {self.table!r}: {', '.join(keys)}"
         return None
 
     def follow(self, spark: SparkSession, settings: Mapping[str, Any], result: Result) -> Follower:

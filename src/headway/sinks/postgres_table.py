@@ -258,6 +258,8 @@ class PostgresTable:
         parts = self.name.split(".")
         if len(parts) == 2:
             cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(parts[0])))
+        # A note of an earlier table of this name says nothing of this one.
+        cursor.execute(sql.SQL("DELETE FROM {} WHERE target = %s").format(_LEDGER), [self.name])
         described = [sql.SQL("{} {}").format(sql.Identifier(n), sql.SQL(t)) for n, t in columns.items()]
         cursor.execute(sql.SQL("CREATE TABLE {} ({})").format(self._table, sql.SQL(", ").join(described)))
         *_, last = self._names(self._output_time)
@@ -366,6 +368,8 @@ class PostgresTable:
         if self._open is None or self._open.closed:
             try:
                 self._open = psycopg.connect(self._dsn, autocommit=True, application_name="headway")
+                # In other zones the earliest instants are before Christ, which Python has no times for.
+                self._open.execute("SET TIME ZONE 'UTC'")
             except psycopg.OperationalError as exc:
                 raise _unavailable(self._database, exc) from exc
         return self._open

@@ -147,6 +147,17 @@ class SinkSuite:
         trial.run(changed, "hourly", wanted=Interval(_DAY + _HOUR, _DAY + 2 * _HOUR))
         assert trial.held() == trial.recorded(placed) == [("a", "01", 1), ("a", "02", 1)]
 
+    def test_a_table_of_record_that_was_made_anew_is_followed_from_its_beginning(self, trial: _Trial) -> None:
+        """The note of the dropped table is ahead of everything that the new one has committed."""
+        placed = trial.place()
+        for times in (["01:10", "02:10", "05:30"], ["06:10", "09:30"], ["10:10", "13:30"]):
+            trial.put(*times)
+            trial.run(placed, "hourly")
+        trial.drop(placed)
+        renamed = replace(placed, name=f"{placed.name}_anew")
+        trial.run(renamed, "hourly", wanted=Interval(_DAY + _HOUR, _DAY + 2 * _HOUR))
+        assert trial.held() == trial.recorded(renamed) == [("a", "01", 1)]
+
     def test_an_interval_without_rows_is_followed(self, trial: _Trial) -> None:
         """A commit without rows moves the note all the same."""
         placed = trial.place()
@@ -182,6 +193,9 @@ class _Trial:
     def run(self, placed: Pipeline, kind: str, **how: Any) -> None:
         batch = 2 if kind == "continuous" else None
         self.harness.run_again(placed, {"s": self.log}, MODES[kind], max_records_per_batch=batch, **how)
+
+    def drop(self, placed: Pipeline) -> None:
+        self.harness.table(placed).sparkSession.sql(f"DROP TABLE {placed.sink.table} PURGE")
 
     def job(self, placed: Pipeline) -> AbstractContextManager[Job]:
         return self.harness.job(placed, {"s": self.log}, MODES["hourly"])
