@@ -31,8 +31,9 @@ check: setup ## ruff, mypy --strict, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: setup ## every test, on real Spark, Kafka and Iceberg
-	$(BIN)/python -m pytest
+WORKERS ?= 2
+test: setup ## every test, on real Spark, Kafka and Iceberg, in WORKERS processes with a session each
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-fast: setup ## the tests that need no servers
 	$(BIN)/python -m pytest -m "not servers and not slow"
