@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterable, Mapping
 from importlib import import_module, resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,14 +112,16 @@ def _session(master: str | None, settings: Mapping[str, str], *, short: bool) ->
         options.append("-XX:TieredStopAtLevel=1")
     given = os.environ.get("SPARK_SUBMIT_OPTS", "")
     os.environ["SPARK_SUBMIT_OPTS"] = " ".join([*options, given]).strip()
+    # PySpark imports these at its first call of the JVM; meanwhile the JVM starts. Those of its own not
+    # before `pyspark.sql` is there: two threads that import it at once find it half made.
+    if find_spec("pandas") is not None:
+        _import_aside("pandas")
     try:
         from pyspark.sql import SparkSession
 
         from headway.run.markers import MarkerSource
 
-        # PySpark imports this, and pandas with it, at its first call of the JVM; meanwhile the JVM starts.
-        # Not earlier: two threads that import `pyspark.sql` at once find it half made.
-        threading.Thread(target=import_module, args=("pyspark.testing.utils",), daemon=True).start()
+        _import_aside("pyspark.testing.utils")
         builder = SparkSession.builder.appName("headway").config(
             map={"spark.driver.extraClassPath": archive.class_path(), **settings}
         )
@@ -131,6 +134,10 @@ def _session(master: str | None, settings: Mapping[str, str], *, short: bool) ->
     finally:
         os.environ["SPARK_SUBMIT_OPTS"] = given
     return spark
+
+
+def _import_aside(module: str) -> None:
+    threading.Thread(target=import_module, args=(module,), daemon=True).start()
 
 
 def _cores(master: str | None) -> int:
