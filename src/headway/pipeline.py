@@ -34,7 +34,7 @@ class Pipeline:
     inputs: Mapping[str, Source | Lookup]
     output_time: str
     emit: Literal["final", "early"]
-    outputs: tuple[Sink, ...]
+    outputs: tuple[Sink | FollowingSink, ...]
     history: int | None
     ahead: int | None
     early_every: str
@@ -75,7 +75,7 @@ def pipeline(
     *,
     inputs: Mapping[str, Source | Lookup],
     output_time: str,
-    outputs: Sequence[Sink],
+    outputs: Sequence[Sink | FollowingSink],
     emit: Literal["final", "early"] = "final",
     history: str | None = None,
     ahead: str | None = None,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from headway import instant
 from headway.interval import Interval
 
-__all__ = ["Result", "mismatches", "quoted_column"]
+if TYPE_CHECKING:
+    from pyspark.sql.types import StructType
+
+__all__ = ["Result", "mismatches", "quoted_column", "types"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +45,11 @@ class Result:
 def quoted_column(column: str) -> str:
     """Quote a column's name as Spark's SQL wants it."""
     return "`" + column.replace("`", "``") + "`"
+
+
+def types(schema: StructType) -> dict[str, str]:
+    """Return the types of columns by name, as Spark's SQL writes them."""
+    return {field.name: field.dataType.simpleString() for field in schema}
 
 
 def mismatches(table: Mapping[str, str], result: Mapping[str, str]) -> list[str]:

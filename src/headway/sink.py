@@ -115,8 +115,16 @@ class Sink(Protocol):
 
 
 @runtime_checkable
-class FollowingSink(Sink, Protocol):
-    """The definition of a sink that is kept equal to the table of record, which one output of a pipeline is."""
+class FollowingSink(Protocol):
+    """The definition of a sink that is kept equal to the table of record, which one output of a pipeline is.
+
+    The rows do not depend on it, and are identified by the keys of the table of record.
+    """
+
+    @property
+    def table(self) -> str:
+        """Where the rows go."""
+        ...
 
     @property
     def section(self) -> str:

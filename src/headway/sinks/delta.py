@@ -42,15 +42,6 @@ class Delta:
                 f"{self.table!r} is no path of a Delta table", hint="Write it as reporting/punctuality."
             )
 
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """None of its own: rows are identified by the keys of the table of record."""
-        return ()
-
-    def facts(self) -> dict[str, object]:
-        """Return nothing: the rows do not depend on who follows them."""
-        return {}
-
     def refuses(self, keys: tuple[str, ...], emit: str) -> str | None:
         """Return None: any table can be followed; see `headway.sink.FollowingSink.refuses`."""
         return None

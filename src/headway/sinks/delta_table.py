@@ -18,7 +18,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 
 from headway.errors import ResultError, TransientError
-from headway.result import Result, mismatches
+from headway.result import Result, mismatches, types
 from headway.sink import Applied, Change
 
 if TYPE_CHECKING:
@@ -72,9 +72,8 @@ class DeltaTable:
     def prepare(self, schema: StructType) -> None:
         """See `headway.sink.Follower.prepare`."""
         if self._is_there():
-            frame = self._spark.read.format("delta").load(self._path)
-            table = {f.name: f.dataType.simpleString() for f in frame.schema}
-            result = {f.name: f.dataType.simpleString() for f in schema}
+            table = types(self._spark.read.format("delta").load(self._path).schema)
+            result = types(schema)
             faults = mismatches(table, result)
             if faults:
                 raise ResultError(
@@ -94,10 +93,13 @@ class DeltaTable:
         if not self._is_there():
             return None
         table = Table.forPath(self._spark, self._path)
-        self._begins_at = int(table.history(1).select("version").collect()[0]["version"])
         for limit in _NEWEST:
-            commits = table.history() if limit is None else table.history(limit)
-            noted = commits.select("version", "userMetadata").filter("userMetadata LIKE '{\"headway\":%'")
+            history = table.history() if limit is None else table.history(limit)
+            commits = history.select("version", "userMetadata")
+            if limit == _NEWEST[0]:
+                # Read before the note is missed: whoever notes something afterwards has made a later version.
+                self._begins_at = int(commits.collect()[0]["version"])
+            noted = commits.filter("userMetadata LIKE '{\"headway\":%'")
             newest = noted.orderBy("version", ascending=False).first()
             if newest is not None:
                 return Applied(**json.loads(newest["userMetadata"])["headway"])

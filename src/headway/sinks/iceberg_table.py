@@ -20,7 +20,7 @@ from headway import instant
 from headway.errors import FencedOffError, ResultError, TransientError, UnavailableError
 from headway.interval import Interval, coalesce
 from headway.ownership import Ownership
-from headway.result import Result, mismatches, quoted_column
+from headway.result import Result, mismatches, quoted_column, types
 from headway.sink import Applied, Commit, Staged
 
 if TYPE_CHECKING:
@@ -322,8 +322,7 @@ class IcebergTable:
         )
 
     def _compare(self, schema: StructType) -> None:
-        table = {f.name: f.dataType.simpleString() for f in self._spark.table(self._name).schema}
-        result = {f.name: f.dataType.simpleString() for f in schema}
+        table, result = types(self._spark.table(self._name).schema), types(schema)
         faults = mismatches(table, result)
         if faults:
             raise ResultError(

@@ -58,15 +58,6 @@ class Kafka:
         if slices < 1:
             raise DefinitionError(f"slices={slices}: a change is sent in one transaction at least")
 
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """None of its own: rows are identified by the keys of the table of record."""
-        return ()
-
-    def facts(self) -> dict[str, object]:
-        """Return nothing: the rows do not depend on who follows them."""
-        return {}
-
     def refuses(self, keys: tuple[str, ...], emit: str) -> str | None:
         """Return why it cannot follow: what a topic has taken can be taken back by key only."""
         if not keys:

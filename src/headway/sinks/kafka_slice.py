@@ -98,11 +98,12 @@ class Slice:
         self._ask(lambda: self._producer.init_transactions(PATIENCE))
         asker = consumer(client)
         try:
-            self._note = read_notes(asker, ledger, [number]).get(number)
+            note = read_notes(asker, ledger, [number]).get(number)
         except KafkaException as exc:
             raise self._told(exc.args[0]) from exc
         finally:
             asker.close()
+        self._applied = None if note is None else note.applied
 
     def advance(self, since: Applied | None, to: Applied, records: Iterable[Record]) -> None:
         """Send records, and move the note from `since` to `to`, in one transaction; once only.
@@ -112,24 +113,22 @@ class Slice:
             ResultError: A record is larger than the topic takes.
             UnavailableError: The brokers do not answer; the transaction is ended by whoever opens the slice next.
         """
-        applied = None if self._note is None else self._note.applied
-        if applied == to:
+        if self._applied == to:
             return
-        if applied != since:
+        if self._applied != since:
             raise SliceMovedError(f"slice {self._number} of {self._topic} was written by another run")
-        note = Note(to)
         self._ask(self._producer.begin_transaction)
         try:
             for sent, (key, value, partition, headers) in enumerate(records):
                 self._produce(self._topic, key, value, -1 if partition is None else partition, headers)
                 if sent % _ROUND == 0:
                     self._producer.poll(0)
-            self._produce(self._ledger, b"note", note.to_bytes(), self._number, [])
+            self._produce(self._ledger, b"note", Note(to).to_bytes(), self._number, [])
         except ResultError:
             self._ask(lambda: self._producer.abort_transaction(PATIENCE))
             raise
         self._commit()
-        self._note = note
+        self._applied = to
 
     def _commit(self) -> None:
         self._ask(lambda: self._producer.commit_transaction(PATIENCE))

@@ -44,10 +44,6 @@ class Postgres:
                 f"{table!r} is no Postgres table", hint="Write it as table or schema.table."
             )
 
-    def facts(self) -> dict[str, object]:
-        """Return nothing: the rows do not depend on who follows them."""
-        return {}
-
     def refuses(self, keys: tuple[str, ...], emit: str) -> str | None:
         """Return why it cannot follow: a stream that shows early upserts rows, by the same keys in both tables."""
         if emit == "early" and keys and set(self.keys) != set(keys):
