@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from headway.sinks.iceberg_table import java_table
+from headway.catalog import java_table
 
 pytestmark = pytest.mark.slow
 COMMITS = 12

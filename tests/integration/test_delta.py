@@ -83,7 +83,7 @@ def test_the_note_is_found_below_the_commits_of_others(spark, folder, placed, lo
         DeltaTable.forPath(spark, str(tmp_path / "t")).update(set={"k": "k"})
     with folder.job(placed, {"s": log}, MODES["hourly"]) as job:
         (follower,) = job.followers
-        assert follower.applied() == job.target.at(job.target.visible())
+        assert follower.applied() == job.target.history.at(job.target.history.visible())
 
 
 def test_what_delta_refuses_is_told(spark, folder, placed, log, tmp_path):
@@ -100,7 +100,7 @@ def test_a_commit_says_which_snapshot_it_follows(spark, folder, placed, log, tmp
     folder.run_again(placed, {"s": log}, MODES["hourly"])
     newest = spark.sql(f"DESCRIBE HISTORY delta.`{tmp_path}/t` LIMIT 1").first()
     with folder.job(placed, {"s": log}, MODES["hourly"]) as job:
-        assert json.loads(newest["userMetadata"])["headway"]["snapshot"] == job.target.visible()
+        assert json.loads(newest["userMetadata"])["headway"]["snapshot"] == job.target.history.visible()
 
 
 @pytest.mark.parametrize("path", ["", "/", "a/../../b"])

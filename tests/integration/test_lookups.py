@@ -8,8 +8,8 @@ import uuid
 import pytest
 
 from headway import instant
+from headway.catalog import java_table
 from headway.errors import UnavailableError
-from headway.sinks.iceberg_table import java_table
 from headway.testing import MODES, MemoryLog
 
 pytestmark = pytest.mark.slow

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from headway.catalog import java_table, quoted
 from headway.offsets import Offsets
 from headway.run.admission import ERROR, FATE, RAW, Fate, log_field
-from headway.sinks.iceberg_table import java_table, quoted
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession

@@ -16,7 +16,7 @@ from headway import instant
 from headway.errors import TransientError
 from headway.interval import Interval
 from headway.sink import Applied, Change, Follower, Staged
-from headway.sinks.iceberg_table import IcebergTable
+from headway.sinks.iceberg_history import History
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -32,7 +32,7 @@ _PAUSE = 0.1
 class Followers:
     """The other sinks of one pipeline, as one run uses them."""
 
-    def __init__(self, record: IcebergTable, opened: Sequence[Follower]) -> None:
+    def __init__(self, record: History, opened: Sequence[Follower]) -> None:
         self._record = record
         self._opened = opened
         self._noted: dict[Follower, Applied] = {}

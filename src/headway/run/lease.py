@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 from py4j.protocol import Py4JJavaError
 
 from headway import instant
+from headway.catalog import java_table
 from headway.errors import FencedOffError, LeaseHeldError
 from headway.interval import Interval
 from headway.process import start_time
 from headway.run.files import Files
-from headway.sinks.iceberg_table import java_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from py4j.protocol import Py4JJavaError
 
 from headway import instant
+from headway.catalog import java_table
 from headway.errors import TransientError, UnavailableError
 from headway.lookup import Lookup
-from headway.sinks.iceberg_table import java_table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -17,21 +17,21 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 
 from headway import instant
-from headway.errors import FencedOffError, ResultError, TransientError, UnavailableError
-from headway.interval import Interval, coalesce
+from headway.catalog import quoted
+from headway.errors import FencedOffError, ResultError, TransientError
+from headway.interval import Interval
 from headway.ownership import Ownership
 from headway.result import Result, mismatches, quoted_column, types
-from headway.sink import Applied, Commit, Staged
+from headway.sink import Commit, Staged
+from headway.sinks.iceberg_history import PREFIX, TAG, History
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
-__all__ = ["IcebergTable", "MainMovedError", "java_table", "quoted"]
+__all__ = ["IcebergTable", "MainMovedError"]
 
-_PREFIX = "headway."
 _RACES = 10
-_TAG = "headway"
 _BRANCH = "headway_"
 _PROPERTIES = {
     "format-version": "2",
@@ -59,11 +59,11 @@ class IcebergTable:
             unique: Whether the plan proves that the keys are unique, so that nobody counts.
         """
         self.result = result
+        self.history = History(spark, table, result)
         self._spark = spark
         self._is_unique = unique or not result.keys
         self._name = table
         self._is_there = False
-        self._handle: Any = None
         self._published: tuple[int, Ownership] = (-1, Ownership())
 
     def prepare(self, schema: StructType) -> None:
@@ -78,37 +78,20 @@ class IcebergTable:
             self._compare(schema)
         else:
             self._create(schema)
-        table = self._table()
+        table = self.history.table()
         if table.currentSnapshot() is None:
-            table.newFastAppend().set(f"{_PREFIX}ownership", Ownership().to_json()).commit()
+            table.newFastAppend().set(f"{PREFIX}ownership", Ownership().to_json()).commit()
 
     def ownership(self) -> Ownership:
         """Return the map that the newest own commit on `main` carries."""
         self._is_there = self._is_there or self._spark.catalog.tableExists(self._name)
         if not self._is_there:
             return Ownership()
-        snapshot = self._table().currentSnapshot()
+        snapshot = self.history.table().currentSnapshot()
         if snapshot is not None and snapshot.snapshotId() == self._published[0]:
             return self._published[1]
-        summary = self.newest()
+        summary = self.history.newest()
         return Ownership.from_json(summary["ownership"]) if "ownership" in summary else Ownership()
-
-    def newest(self) -> dict[str, str]:
-        """Return headway's entries in the summary of the newest own snapshot on `main`."""
-        table = self._table()
-        snapshot = table.currentSnapshot()
-        while snapshot is not None:
-            if snapshot.summary().containsKey(f"{_PREFIX}ownership"):
-                return {**_summary(snapshot), "snapshot": str(snapshot.snapshotId())}
-            parent = snapshot.parentId()
-            if parent is None:
-                return {}
-            snapshot = table.snapshot(parent)
-        # Expiry has taken a commit of maintenance in between; it leaves the newest own one, which is tagged.
-        ref = table.refs().get(_TAG)
-        if ref is None:
-            return {}
-        return {**_summary(table.snapshot(ref.snapshotId())), "snapshot": str(ref.snapshotId())}
 
     def open_branch(self, token: int, alive: Collection[int]) -> None:
         """Make the staging branch of a token at `main`, and remove those of older runs that are not alive.
@@ -118,7 +101,7 @@ class IcebergTable:
         self._branch = f"{_BRANCH}{token}"
 
         def change() -> None:
-            table = self._table()
+            table = self.history.table()
             refs = table.manageSnapshots().createBranch(self._branch, table.currentSnapshot().snapshotId())
             for name in table.refs().keySet():
                 other = _token(name)
@@ -132,7 +115,7 @@ class IcebergTable:
         """Remove the staging branch."""
 
         def change() -> None:
-            table = self._table()
+            table = self.history.table()
             if self._branch in set(table.refs().keySet()):
                 _commit(table.manageSnapshots().removeBranch(self._branch))
 
@@ -154,14 +137,16 @@ class IcebergTable:
             ResultError: Two rows have the same keys.
         """
         base = self._reset(onto)
+        entries = _entries(commit)
         if replace is not None:
             self._spark.sql(
                 f"DELETE FROM {quoted(self._spark, self._name)}.`branch_{self._branch}` "
                 f"WHERE {self.result.condition(replace)}"
             )
+            entries |= self._deletion(base if onto is None else onto.handle)
         writer = rows.writeTo(f"{self._name}.branch_{self._branch}")
-        for key, value in _entries(commit).items():
-            writer = writer.option(f"snapshot-property.{_PREFIX}{key}", value)
+        for key, value in entries.items():
+            writer = writer.option(f"snapshot-property.{PREFIX}{key}", value)
         writer.append()
         staged = self._staged(commit, base, replaced=replace if onto is None else onto.replaced)
         if staged.rows and not self._is_unique:
@@ -174,7 +159,7 @@ class IcebergTable:
         view = f"headway_batch_{commit.token}"
         rows.createOrReplaceTempView(view)
         settings = {
-            f"spark.sql.iceberg.snapshot-property.{_PREFIX}{k}": v for k, v in _entries(commit).items()
+            f"spark.sql.iceberg.snapshot-property.{PREFIX}{k}": v for k, v in _entries(commit).items()
         }
         session = rows.sparkSession
         for key, value in settings.items():
@@ -190,8 +175,8 @@ class IcebergTable:
             for key in settings:
                 session.conf.unset(key)
             session.catalog.dropTempView(view)
-        branch = self._table().snapshot(self._branch)
-        if branch.summary().get(f"{_PREFIX}key") != commit.key:
+        branch = self.history.table().snapshot(self._branch)
+        if branch.summary().get(f"{PREFIX}key") != commit.key:
             self._append(commit)  # a merge without rows makes no snapshot
         return self._staged(commit, base, replaced=None if onto is None else onto.replaced, upserts=True)
 
@@ -212,14 +197,14 @@ class IcebergTable:
         Raises:
             MainMovedError: Another writer has moved `main`; stage again.
         """
-        table = self._table()
+        table = self.history.table()
         if table.currentSnapshot().snapshotId() == staged.handle:
             return staged.handle
-        has_tag = table.refs().containsKey(_TAG)
+        has_tag = table.refs().containsKey(TAG)
         try:
             change = table.manageSnapshots().fastForwardBranch("main", self._branch)
             tagged = change.replaceTag if has_tag else change.createTag
-            tagged(_TAG, staged.handle).commit()
+            tagged(TAG, staged.handle).commit()
         except (Py4JJavaError, PySparkException) as exc:
             # A catalog may lose its answer and not the commit; others may have built on it since.
             if self._is_visible(staged.handle):
@@ -241,71 +226,10 @@ class IcebergTable:
             return moment >= interval.start
         return (moment >= interval.start) & (moment < interval.end)
 
-    def at(self, snapshot: int) -> Applied:
-        """Return what a sink that has followed up to a visible snapshot notes of it."""
-        table = self._table()
-        found = own = table.snapshot(snapshot)
-        while own is not None and not own.summary().containsKey(f"{_PREFIX}closed-through"):
-            parent = own.parentId()
-            own = None if parent is None else table.snapshot(parent)
-        summary = _summary(own) if own is not None else self.newest()
-        closed = summary.get("closed-through")
-        return Applied(
-            snapshot=snapshot,
-            sequence=int(found.sequenceNumber()),
-            closed_through=instant.BEGINNING if closed is None else instant.parse(closed),
-        )
-
-    def visible(self) -> int:
-        """Return the id of the visible snapshot."""
-        return int(self._table().currentSnapshot().snapshotId())
-
-    def touched(self, since: int, to: int) -> tuple[Interval, ...] | None:
-        """Return the ranges of output time that own commits after `since` have changed, up to `to`.
-
-        None where `since` is no ancestor of `to`, or expiry has taken commits between them.
-        """
-        table = self._table()
-        found: list[Interval] = []
-        snapshot = table.snapshot(to)
-        while snapshot is not None and snapshot.snapshotId() != since:
-            touches = snapshot.summary().get(f"{_PREFIX}touches")
-            if touches is not None:
-                found.append(Interval.from_json(json.loads(touches)))
-            parent = snapshot.parentId()
-            snapshot = None if parent is None else table.snapshot(parent)
-        return None if snapshot is None else coalesce(found)
-
-    def rows_at(self, snapshot: int, ranges: Collection[Interval]) -> DataFrame:
-        """Return the rows of ranges of output time, as they stand at a snapshot, with the columns of now."""
-        from pyspark.sql import functions as F
-
-        frame = self._spark.read.option("versionAsOf", snapshot).table(self._name)
-        new = [f for f in self._spark.table(self._name).schema if f.name not in frame.columns]
-        frame = frame.withColumns({f.name: F.lit(None).cast(f.dataType) for f in new}) if new else frame
-        return frame.filter(self.result.any_of(ranges))
-
-    def keeps(self, snapshot: int) -> bool:
-        """Tell whether expiry has left a snapshot."""
-        return self._table().snapshot(snapshot) is not None
-
-    def added_between(self, since: int, to: int) -> DataFrame:
-        """Return the rows that commits after `since` have added, up to `to`, where none has removed any."""
-        reader = self._spark.read.format("iceberg").option("start-snapshot-id", since)
-        return reader.option("end-snapshot-id", to).load(self._name)
-
     def drop(self) -> None:
         """Remove the table and its files."""
-        self._handle = None
+        self.history.forget()
         self._spark.sql(f"DROP TABLE IF EXISTS {quoted(self._spark, self._name)} PURGE")
-
-    def _table(self) -> Any:
-        """Return Iceberg's own handle, brought up to date: cheap where nothing has changed."""
-        if self._handle is None:
-            self._handle = java_table(self._spark, self._name)
-        else:
-            self._handle.refresh()
-        return self._handle
 
     def _create(self, schema: StructType) -> None:
         jvm = self._spark._jvm
@@ -334,16 +258,16 @@ class IcebergTable:
             self._spark.sql(f"ALTER TABLE {quoted(self._spark, self._name)} ADD COLUMNS ({', '.join(added)})")
 
     def _append(self, commit: Commit) -> None:
-        append = self._table().newFastAppend().toBranch(self._branch)
+        append = self.history.table().newFastAppend().toBranch(self._branch)
         for key, value in _entries(commit).items():
-            append = append.set(f"{_PREFIX}{key}", value)
+            append = append.set(f"{PREFIX}{key}", value)
         _commit(append)
 
     def _is_visible(self, snapshot: int) -> bool:
         """Tell whether a snapshot is `main` or behind it."""
         jvm = self._spark._jvm
         assert jvm is not None
-        table = self._table()
+        table = self.history.table()
         return bool(jvm.org.apache.iceberg.util.SnapshotUtil.isAncestorOf(table, snapshot))
 
     def _reset(self, onto: Staged | None = None) -> int:
@@ -351,7 +275,7 @@ class IcebergTable:
 
         Returns the visible snapshot that everything on the branch is staged on.
         """
-        table = self._table()
+        table = self.history.table()
         head = table.currentSnapshot().snapshotId() if onto is None else onto.handle
         branch = table.snapshot(self._branch)
         if branch is None:
@@ -365,7 +289,9 @@ class IcebergTable:
 
     def _added(self, staged: Staged) -> DataFrame:
         """Return the rows that one snapshot has added."""
-        return self.added_between(self._table().snapshot(staged.handle).parentId(), staged.handle)
+        return self.history.added_between(
+            self.history.table().snapshot(staged.handle).parentId(), staged.handle
+        )
 
     def _require_unique(self, rows: DataFrame) -> None:
         from pyspark.sql import functions as F
@@ -378,34 +304,20 @@ class IcebergTable:
                 hint="The sink's keys have to identify a row; nothing was published.",
             )
 
+    def _deletion(self, before: int) -> dict[str, str]:
+        """Return the entry that names the snapshot which made way for rows, if there were any."""
+        head = self._head()
+        return {} if head == before else {"deletion": str(head)}
+
     def _head(self) -> int:
-        return int(self._table().snapshot(self._branch).snapshotId())
+        return int(self.history.table().snapshot(self._branch).snapshotId())
 
     def _staged(
         self, commit: Commit, base: int, *, replaced: Interval | None, upserts: bool = False
     ) -> Staged:
-        snapshot = self._table().snapshot(self._branch)
+        snapshot = self.history.table().snapshot(self._branch)
         added = int(snapshot.summary().get("added-records") or 0)
         return Staged(commit, added, snapshot.snapshotId(), base=base, replaced=replaced, upserts=upserts)
-
-
-def java_table(spark: SparkSession, name: str) -> Any:
-    """Return Iceberg's own handle of a table, with its newest metadata."""
-    jvm = spark._jvm
-    assert jvm is not None
-    try:
-        return jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(spark._jsparkSession, name)
-    except (Py4JJavaError, PySparkException) as exc:
-        what = str(exc).strip().splitlines()[0]
-        raise UnavailableError(f"the table {name} cannot be loaded: {what}") from exc
-
-
-def quoted(spark: SparkSession, name: str) -> str:
-    """Quote each part of a table name as Spark's SQL wants it."""
-    jvm = spark._jvm
-    assert jvm is not None
-    quote = jvm.org.apache.spark.sql.catalyst.util.QuotingUtils.quoteIdentifier
-    return ".".join(quote(part) for part in name.split("."))
 
 
 def _token(branch: str) -> int | None:
@@ -424,15 +336,6 @@ def _repeated(change: Callable[[], None]) -> None:
                 raise
         else:
             return
-
-
-def _summary(snapshot: Any) -> dict[str, str]:
-    """Return headway's own entries of a snapshot's summary, without their prefix."""
-    return {
-        str(key).removeprefix(_PREFIX): str(value)
-        for key, value in dict(snapshot.summary()).items()
-        if str(key).startswith(_PREFIX)
-    }
 
 
 def _entries(commit: Commit) -> dict[str, str]:

@@ -122,7 +122,7 @@ class SinkSuite:
             (follower,) = job.followers
             was, now = found
             assert now is not None
-            rows = job.target.rows_at(now.snapshot, [Interval(_DAY, _DAY + 24 * _HOUR)])
+            rows = job.target.history.rows_at(now.snapshot, [Interval(_DAY, _DAY + 24 * _HOUR)])
             to = replace(now, snapshot=now.snapshot + 1, sequence=now.sequence + 1)
             change = Change(to=to, rows=rows, count=2, replaced=(), upserts=False, before=lambda: None)
             assert not follower.apply(change, was)
@@ -172,7 +172,7 @@ class SinkSuite:
         trial.run(placed, "hourly")
         with trial.job(placed) as job:
             (follower,) = job.followers
-            assert follower.applied() == job.target.at(job.target.visible())
+            assert follower.applied() == job.target.history.at(job.target.history.visible())
         assert trial.held() == trial.recorded(placed)
 
 

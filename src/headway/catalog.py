@@ -1,0 +1,43 @@
+"""Tables of the Iceberg catalogs that a session knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+
+from headway.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+__all__ = ["ancestry", "java_table", "quoted"]
+
+
+def java_table(spark: SparkSession, name: str) -> Any:
+    """Return Iceberg's own handle of a table, with its newest metadata."""
+    jvm = spark._jvm
+    assert jvm is not None
+    try:
+        return jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(spark._jsparkSession, name)
+    except (Py4JJavaError, PySparkException) as exc:
+        what = str(exc).strip().splitlines()[0]
+        raise UnavailableError(f"the table {name} cannot be loaded: {what}") from exc
+
+
+def ancestry(table: Any, snapshot: Any) -> Iterator[Any]:
+    """Yield a snapshot and those before it, back to the first or to where expiry has cut the history."""
+    while snapshot is not None:
+        yield snapshot
+        parent = snapshot.parentId()
+        snapshot = None if parent is None else table.snapshot(parent)
+
+
+def quoted(spark: SparkSession, name: str) -> str:
+    """Quote each part of a table name as Spark's SQL wants it."""
+    jvm = spark._jvm
+    assert jvm is not None
+    quote = jvm.org.apache.spark.sql.catalyst.util.QuotingUtils.quoteIdentifier
+    return ".".join(quote(part) for part in name.split("."))
