@@ -1,0 +1,123 @@
+"""Taking messages from a RabbitMQ queue."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import pika
+from pika.exceptions import AMQPError, ChannelClosedByBroker, ProbableAuthenticationError
+
+from headway.errors import ConfigError, UnavailableError
+from headway.sources.landing_table import Message
+
+__all__ = ["Delivery", "Queue"]
+
+_NOT_FOUND = 404
+_HEARTBEAT = 600
+"""Seconds: landing a batch blocks the connection, which the broker must not take for its end."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message that the broker keeps until it is acknowledged."""
+
+    tag: int
+    message: Message
+
+
+class Queue:
+    """One connection and its consumer, opened by `with`; for one thread."""
+
+    def __init__(self, url: Any, name: str, prefetch: int) -> None:
+        """Name a queue.
+
+        Args:
+            url: AMQP URL, with the password in it: a pydantic SecretStr.
+            name: The queue, which has to exist.
+            prefetch: Most deliveries that are not acknowledged.
+        """
+        self._parameters = pika.URLParameters(url.get_secret_value())
+        self._parameters.heartbeat = _HEARTBEAT
+        self._parameters.blocked_connection_timeout = _HEARTBEAT
+        self._name = name
+        self._prefetch = prefetch
+        self._taken: list[Delivery] = []
+        self._consumer: str | None = None
+
+    def __enter__(self) -> Self:
+        self._connection = self._asked(lambda: pika.BlockingConnection(self._parameters))
+        self._channel = self._asked(self._connection.channel)
+        self._asked(lambda: self._channel.basic_qos(prefetch_count=self._prefetch))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connection; what was not acknowledged goes back to the queue."""
+        if self._connection.is_open:
+            self._connection.close()
+
+    def ready(self) -> int:
+        """Return how many messages wait for a consumer.
+
+        Raises:
+            UnavailableError: The queue is not there.
+        """
+        declared = self._asked(lambda: self._channel.queue_declare(self._name, passive=True))
+        return int(declared.method.message_count)
+
+    def take(self, most: int, patience: float) -> list[Delivery]:
+        """Return up to `most` deliveries: fewer `patience` seconds after the first, none after as long without one."""
+        if self._consumer is None:
+            self._consumer = self._asked(lambda: self._channel.basic_consume(self._name, self._received))
+        until = time.monotonic() + patience
+        while len(self._taken) < most:
+            before = len(self._taken)
+            self._asked(lambda: self._connection.process_data_events(time_limit=patience / 10))
+            if len(self._taken) > before and before == 0:
+                until = time.monotonic() + patience
+            if time.monotonic() >= until:
+                break
+        taken, self._taken = self._taken[:most], self._taken[most:]
+        return taken
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """Have the broker forget deliveries, which are the oldest that it waits for."""
+        self._asked(lambda: self._channel.basic_ack(deliveries[-1].tag, multiple=True))
+
+    def _received(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        headers = [(str(k), _plain(v)) for k, v in (properties.headers or {}).items()]
+        message = Message(method.routing_key.encode(), body, headers, properties.message_id)
+        self._taken.append(Delivery(method.delivery_tag, message))
+
+    def _asked(self, question: Callable[[], T]) -> T:
+        where = f"{self._parameters.host}:{self._parameters.port}"
+        try:
+            return question()
+        except ProbableAuthenticationError as exc:
+            raise ConfigError(
+                f"the RabbitMQ broker at {where} refuses this user", hint="Mend rabbitmq.url in conf/."
+            ) from exc
+        except ChannelClosedByBroker as exc:
+            if exc.reply_code == _NOT_FOUND:
+                raise UnavailableError(
+                    f"there is no queue {self._name!r} at {where}",
+                    hint="Declare it there, durable; headway declares no queue.",
+                ) from exc
+            raise UnavailableError(
+                f"the RabbitMQ broker at {where} closed the channel: {exc.reply_text}"
+            ) from exc
+        except (AMQPError, OSError) as exc:
+            raise UnavailableError(
+                f"no RabbitMQ broker answers at {where}: {type(exc).__name__}",
+                hint="Start it, or mend rabbitmq.url in conf/; what was not acknowledged comes again.",
+            ) from exc
+
+
+def _plain(value: object) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
