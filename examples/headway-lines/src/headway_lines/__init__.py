@@ -1,0 +1,1 @@
+"""Append-only files of JSON lines as a source of headway."""
