@@ -62,6 +62,16 @@ class Ownership:
         """End of the last final range; none where nothing is final yet."""
         return self.segments[-1].interval.end if self.segments else None
 
+    @property
+    def closed_without_gap(self) -> int | None:
+        """End of the final ranges that follow the first one without a gap; none where nothing is final yet."""
+        end = None
+        for segment in self.segments:
+            if end is not None and segment.interval.start > end:
+                break
+            end = segment.interval.end
+        return end
+
     def gaps(self, within: Interval) -> tuple[Interval, ...]:
         """Return the parts of a range that nobody has published as final."""
         at, gaps = within.start, []
@@ -117,6 +127,10 @@ class Ownership:
             for name, offsets in position.items()
         }
         return replace(self, position={**self.position, **ahead})
+
+    def with_versions(self, versions: Mapping[str, Offsets]) -> Ownership:
+        """Return the map after tables were looked at, which may have gone back or been made anew since."""
+        return replace(self, position={**self.position, **versions})
 
     def corrections(self, before: int) -> tuple[Interval, ...]:
         """Return the queued ranges that are final, up to `before`."""

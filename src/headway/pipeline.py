@@ -13,6 +13,7 @@ from headway.errors import DefinitionError, UsageError
 from headway.lookup import Lookup
 from headway.sink import FollowingSink, Sink
 from headway.source import Source
+from headway.upstream import Upstream
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -31,7 +32,7 @@ class Pipeline:
 
     name: str
     function: Transformation
-    inputs: Mapping[str, Source | Lookup]
+    inputs: Mapping[str, Source | Upstream | Lookup]
     output_time: str
     emit: Literal["final", "early"]
     outputs: tuple[Sink | FollowingSink, ...]
@@ -51,9 +52,29 @@ class Pipeline:
         return {name: i for name, i in self.inputs.items() if isinstance(i, Source)}
 
     @property
+    def upstreams(self) -> dict[str, Upstream]:
+        """The inputs that are tables of other pipelines, by parameter name."""
+        return {name: i for name, i in self.inputs.items() if isinstance(i, Upstream)}
+
+    @property
+    def records(self) -> dict[str, Source | Upstream]:
+        """The inputs that have an event time: sources and upstreams, by parameter name."""
+        return {**self.sources, **self.upstreams}
+
+    @property
     def lookups(self) -> dict[str, Lookup]:
         """The inputs that are dimension tables, by parameter name."""
         return {name: i for name, i in self.inputs.items() if isinstance(i, Lookup)}
+
+    @property
+    def versioned(self) -> dict[str, Lookup]:
+        """The lookups of which a record sees the version that was current at its time."""
+        return {name: i for name, i in self.lookups.items() if i.as_of is None}
+
+    @property
+    def valid_at_event_time(self) -> dict[str, Lookup]:
+        """The lookups whose rows say when they are valid."""
+        return {name: i for name, i in self.lookups.items() if i.as_of is not None}
 
     @property
     def sink(self) -> Sink:
@@ -73,7 +94,7 @@ class Pipeline:
 
 def pipeline(
     *,
-    inputs: Mapping[str, Source | Lookup],
+    inputs: Mapping[str, Source | Upstream | Lookup],
     output_time: str,
     outputs: Sequence[Sink | FollowingSink],
     emit: Literal["final", "early"] = "final",
@@ -85,9 +106,9 @@ def pipeline(
     """Define a pipeline from a function of DataFrames. Runs nothing and starts no JVM.
 
     Args:
-        inputs: By parameter name: sources of records and lookups. A source's frame has the
-            columns of its schema and a struct `_log`: arrival, topic, partition, offset,
-            key, headers.
+        inputs: By parameter name: sources of records, tables of other pipelines, and lookups. A
+            source's frame has the columns of its schema and a struct `_log`: arrival, topic,
+            partition, offset, key, headers.
         output_time: Column of the result that places a row in an interval: a timestamp, or a
             window or session, whose last instant counts.
         outputs: Where the rows go: one Iceberg table, and any number of sinks that follow it.
@@ -112,12 +133,12 @@ def pipeline(
             faults.append(
                 f"the parameters ({', '.join(parameters)}) and the inputs ({', '.join(inputs)}) are not the same names"
             )
-        if not any(isinstance(i, Source) for i in inputs.values()):
+        if not any(isinstance(i, Source | Upstream) for i in inputs.values()):
             faults.append("there is no source among the inputs")
         faults += [
             f"input {key!r} is {type(value).__name__}, not a source or a lookup"
             for key, value in inputs.items()
-            if not isinstance(value, Source | Lookup)
+            if not isinstance(value, Source | Upstream | Lookup)
         ]
         if emit not in ("final", "early"):
             faults.append(f"emit={emit!r} is neither 'final' nor 'early'")

@@ -13,6 +13,7 @@ from types import ModuleType
 
 from headway import config as configuration
 from headway.errors import CallError, ConfigError, DefinitionError, Error, suggestion
+from headway.graph import Graph
 from headway.mode import Mode
 from headway.pipeline import Pipeline
 
@@ -43,7 +44,8 @@ class Project:
         """Every pipeline that a file in pipelines/ defines, by name.
 
         Raises:
-            DefinitionError: A file cannot be loaded, or two pipelines share a name.
+            DefinitionError: A file cannot be loaded, two pipelines share a name, or pipelines read each
+                other's tables in a circle.
         """
         found: dict[str, Pipeline] = {}
         for file in sorted((self.root / "pipelines").glob("*.py")):
@@ -54,7 +56,13 @@ class Project:
                         where=defined.where,
                     )
                 found[defined.name] = defined
+        Graph(found)
         return found
+
+    @property
+    def graph(self) -> Graph:
+        """Which pipeline reads the table of which other."""
+        return Graph(self.pipelines)
 
     @cached_property
     def modes(self) -> dict[str, Mode]:

@@ -32,6 +32,13 @@ def headway(folder, *words):
             "'soon' is not a date",
         ),
         (("run", "punctuality", "--mode", "continuous", "--complete"), "--until-caught-up"),
+        (("run", "--mode", "hourly"), "either a pipeline or --select"),
+        (
+            ("run", "punctuality", "--mode", "hourly", "--select", "punctuality"),
+            "either a pipeline or --select",
+        ),
+        (("run", "--mode", "hourly", "--select", "+punctualty"), "Did you mean 'punctuality'?"),
+        (("run", "--mode", "continuous", "--select", "punctuality+"), "--until-caught-up"),
         (
             (
                 "backfill",

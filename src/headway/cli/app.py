@@ -115,10 +115,17 @@ def status(
 @app.command()
 def run(
     ctx: typer.Context,
-    pipeline: Pipeline,
     mode: ModeName,
+    pipeline: Annotated[str | None, typer.Argument(help="Name of a pipeline; or use --select.")] = None,
     start: Start = None,
     end: End = None,
+    select: Annotated[
+        str | None,
+        typer.Option(
+            help="Several pipelines, each after those whose tables it reads: name, +name (with all it "
+            "depends on), name+ (with all that depends on it), commas between."
+        ),
+    ] = None,
     until_caught_up: Annotated[
         bool, typer.Option("--until-caught-up", help="A stream stops once it has read what is there now.")
     ] = False,
@@ -135,7 +142,9 @@ def run(
     """
     from headway.cli import runs
 
-    runs.run(ctx.obj, pipeline, mode, start, end, until_caught_up=until_caught_up, complete=complete)
+    runs.run(
+        ctx.obj, pipeline, mode, start, end, select=select, until_caught_up=until_caught_up, complete=complete
+    )
 
 
 @app.command()

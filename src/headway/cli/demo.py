@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from headway import instant
+from headway.catalog import quoted
 from headway.cli.context import Context
 from headway.cli.sessions import begun, connected, jvm_cpu_seconds, spark_for
 from headway.demo import flights, replay
@@ -25,8 +26,8 @@ from headway.run import agreement, bounded, continuous
 from headway.run.books import Books
 from headway.run.files import Files
 from headway.run.job import scratch
-from headway.sinks.iceberg_table import IcebergTable, quoted
-from headway.source import Ends, Log
+from headway.sinks.iceberg_table import IcebergTable
+from headway.source import Log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +72,9 @@ def demo(context: Context, days: int) -> int:
     with spark_for(context, short=False) as spark, ExitStack() as opened_logs:
         replay.load_dimensions(spark, "lake")
         _drop_old(spark, project, pipelines)
-        logs = {p.name: opened_logs.enter_context(connected(context.project, p)) for p in pipelines}
+        logs = {
+            p.name: opened_logs.enter_context(connected(context.project, p, lambda: spark)) for p in pipelines
+        }
         streams = [m for m in project.modes.values() if not m.is_bounded]
         batches = sorted(
             (m for m in project.modes.values() if m.is_bounded),
@@ -119,8 +122,9 @@ def _stream(
         for future in running:
             future.result()
     for pipeline in pipelines:
-        ends = {n: log.ends() for n, log in logs[pipeline.name].items()}
-        _run_stream(context, spark, mode, pipeline, logs[pipeline.name], stop=threading.Event(), ends=ends)
+        _run_stream(
+            context, spark, mode, pipeline, logs[pipeline.name], stop=threading.Event(), to_the_end=True
+        )
     return _Row(mode.name, core_seconds=jvm_cpu_seconds(spark) - began)
 
 
@@ -132,12 +136,13 @@ def _run_stream(
     logs: Mapping[str, Log],
     *,
     stop: threading.Event,
-    ends: Mapping[str, Ends] | None = None,
+    to_the_end: bool = False,
 ) -> None:
     project = context.project
     with begun(project, spark, _placed(pipeline, mode), logs, mode) as job:
         grid = Mode(name="corrections", every="1 hour").grid(project.config.zone)
-        request = continuous.Request(mode=mode, grid=grid, until=ends, complete=ends is not None)
+        until = job.cut() if to_the_end else None
+        request = continuous.Request(mode=mode, grid=grid, until=until, complete=to_the_end)
         continuous.run(job, request, stop)
 
 
@@ -151,12 +156,9 @@ def _batch(
     began = jvm_cpu_seconds(spark)
     project = context.project
     for pipeline in pipelines:
-        ends = {n: log.ends() for n, log in logs[pipeline.name].items()}
         with begun(project, spark, _placed(pipeline, mode), logs[pipeline.name], mode) as job:
-            request = bounded.Request(
-                mode=mode, grid=mode.grid(project.config.zone), ends=ends, complete=True
-            )
-            bounded.run(job, request)
+            grid = mode.grid(project.config.zone)
+            bounded.run(job, bounded.Request(mode=mode, grid=grid, cut=job.cut(), complete=True))
     return _Row(mode.name, core_seconds=jvm_cpu_seconds(spark) - began)
 
 

@@ -9,10 +9,12 @@ from headway import instant
 from headway.cli.context import Context
 from headway.cli.sessions import connected, sink_settings, spark_for, working
 from headway.errors import CallError, DefinitionError, TransientError, UnavailableError
+from headway.offsets import Offsets
+from headway.ownership import Ownership
 from headway.plan.analysis import Analysis, analyse, continuous_faults
 from headway.run import bounded
 from headway.run.books import Books
-from headway.run.job import Job, looking
+from headway.run.job import Cut, Job, looking, position_of
 from headway.run.lease import Holder, ask_to_stop, holders
 
 __all__ = ["check", "plan", "status", "stop"]
@@ -79,17 +81,27 @@ def plan(context: Context, name: str, mode_name: str, start: str | None, end: st
     with working(context, pipeline) as (spark, logs):
         job = looking(spark, pipeline, logs)
         ownership = job.target.ownership()
-        ends = {n: log.ends() for n, log in logs.items()}
-        new = {n: e.offsets.minus(ownership.position.get(n, logs[n].begins())) for n, e in ends.items()}
-        data: dict[str, object] = {"pipeline": name, "mode": mode.name, "new_records": new}
-        lines = [
-            f"{name}, {mode.name}: " + ", ".join(f"{count} new records in {n}" for n, count in new.items())
+        cut = job.cut()
+        new = _unread(job, ownership, cut)
+        before, after = project.graph.upstream(name), project.graph.downstream(name)
+        data: dict[str, object] = {
+            "pipeline": name,
+            "mode": mode.name,
+            "new_records": new,
+            "upstream": before,
+            "downstream": after,
+        }
+        counted = [
+            f"{count} new {'commits' if n in job.upstreams else 'records'} in {n}" for n, count in new.items()
         ]
+        lines = [f"{name}, {mode.name}: " + ", ".join(counted)]
+        lines += [f"reads what {', '.join(before)} publishes"] if before else []
+        lines += [f"is read by {', '.join(after)}"] if after else []
         if mode.is_bounded:
             request = bounded.Request(
                 mode=mode,
                 grid=mode.grid(project.config.zone),
-                ends=ends,
+                cut=cut,
                 wanted=wanted,
                 records_per_job=project.config.records_per_job,
             )
@@ -144,19 +156,17 @@ def status(context: Context, name: str | None) -> None:
                 found.append({"pipeline": pipeline.name, "published": False})
                 rows.append((pipeline.name, "never run", "", "", "", "", ""))
                 continue
-            with connected(project, pipeline) as logs:
+            with connected(project, pipeline, lambda: spark) as logs:
                 job = looking(spark, pipeline, logs, settings=sink_settings(project, pipeline))
                 with closing(job.followers):
                     sinks = _sinks(job)
                 ownership = job.target.ownership()
-                ends = {n: log.ends() for n, log in logs.items()}
-                lag = {
-                    n: e.offsets.minus(ownership.position.get(n, logs[n].begins())) for n, e in ends.items()
-                }
+                cut = job.cut()
+                lag = _unread(job, ownership, cut)
                 request = bounded.Request(
                     mode=next(m for m in project.modes.values() if m.is_bounded),
                     grid=next(m for m in project.modes.values() if m.is_bounded).grid(project.config.zone),
-                    ends=ends,
+                    cut=cut,
                 )
                 frontier = bounded.horizon(job, request)
             held = holders(
@@ -212,9 +222,17 @@ def status(context: Context, name: str | None) -> None:
     )
 
 
+def _unread(job: Job, ownership: Ownership, cut: Cut) -> dict[str, int]:
+    """Return how many records of each source, and commits of each upstream, have not been looked at."""
+    position = ownership.position
+    unread = {n: e.offsets.minus(position.get(n, job.logs[n].begins())) for n, e in cut.ends.items()}
+    seen = {n: position.get(n, Offsets({})) for n in cut.versions}
+    return unread | {n: position_of(v).minus(seen[n]) for n, v in cut.versions.items()}
+
+
 def _sinks(job: Job) -> list[dict[str, object]]:
     """Return how far each sink is: the table of record, and those that follow it."""
-    now = job.target.at(job.target.visible())
+    now = job.target.history.at(job.target.history.visible())
     found: list[dict[str, object]] = [
         {
             "kind": "Iceberg",
@@ -239,7 +257,7 @@ def _sinks(job: Job) -> list[dict[str, object]]:
             continue
         behind = now.sequence if applied is None else now.sequence - applied.sequence
         state = f"lags by {behind} commits" if behind > 0 else "in step"
-        if applied is not None and behind <= 0 and not job.target.keeps(applied.snapshot):
+        if applied is not None and behind <= 0 and not job.target.history.keeps(applied.snapshot):
             state = "holds the rows of a table that was dropped; the next run replaces them"
         found.append(
             {

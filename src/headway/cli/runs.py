@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from headway import instant
 from headway.cli.context import Context
-from headway.cli.sessions import Meter, begun, working
-from headway.errors import CallError
+from headway.cli.sessions import Meter, begun, connected, spark_for, working
+from headway.errors import CallError, Error
 from headway.interval import Interval
 from headway.mode import Mode
 from headway.pipeline import Pipeline
-from headway.run import bounded, continuous
+from headway.run import bounded, continuous, landing
 from headway.run import verify as verification
 from headway.run.job import EVERYTHING, Report
+from headway.source import Log
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 __all__ = ["backfill", "run", "verify"]
 
@@ -24,16 +31,24 @@ _CORRECTIONS = Mode(name="corrections", every="1 hour")
 
 def run(
     context: Context,
-    name: str,
+    name: str | None,
     mode_name: str,
     start: str | None,
     end: str | None,
     *,
+    select: str | None,
     until_caught_up: bool,
     complete: bool,
 ) -> None:
-    """Run one pipeline in one mode."""
-    pipeline, mode = context.project.pipeline(name), context.project.mode(mode_name)
+    """Run one pipeline in one mode, or several that read each other's tables."""
+    project = context.project
+    if (name is None) == (select is None):
+        raise CallError(
+            "name either a pipeline or --select",
+            hint="Such as `headway run --select punctuality+ --mode hourly`.",
+        )
+    names = project.graph.select(select) if select is not None else [name or ""]
+    pipelines, mode = [project.pipeline(chosen) for chosen in names], project.mode(mode_name)
     wanted = context.span(start, end)
     if not mode.is_bounded and wanted is not None:
         raise CallError(
@@ -47,7 +62,16 @@ def run(
             "--complete needs --until-caught-up in a stream",
             hint="A log that has ended leaves nothing to wait for.",
         )
-    _go(context, pipeline, mode, wanted, EVERYTHING, until_caught_up=until_caught_up, complete=complete)
+    if select is not None and not mode.is_bounded and not until_caught_up:
+        raise CallError(
+            f"--select runs one pipeline after the other, and a stream of mode {mode.name!r} does not end",
+            hint="Add --until-caught-up, or start each stream by its name.",
+        )
+    order = _Order(mode, wanted, EVERYTHING, until_caught_up=until_caught_up, complete=complete)
+    if select is None:
+        _go(context, pipelines[0], order)
+    else:
+        _go_through(context, pipelines, order)
 
 
 def backfill(context: Context, name: str, mode_name: str, start: str, end: str, *, complete: bool) -> None:
@@ -60,7 +84,7 @@ def backfill(context: Context, name: str, mode_name: str, start: str, end: str, 
         )
     wanted = context.span(start, end)
     assert wanted is not None
-    _go(context, pipeline, mode, wanted, wanted, until_caught_up=False, complete=complete)
+    _go(context, pipeline, _Order(mode, wanted, wanted, until_caught_up=False, complete=complete))
 
 
 def verify(context: Context, name: str, start: str, end: str) -> int:
@@ -86,68 +110,113 @@ def verify(context: Context, name: str, start: str, end: str) -> int:
     return 0 if verdict.agree else 1
 
 
-def _go(
-    context: Context,
-    pipeline: Pipeline,
-    mode: Mode,
-    wanted: Interval | None,
-    claim: Interval,
-    *,
-    until_caught_up: bool,
-    complete: bool,
-) -> None:
-    project = context.project
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What a run is asked for, whichever pipeline it is of."""
+
+    mode: Mode
+    wanted: Interval | None
+    claim: Interval
+    _: KW_ONLY
+    until_caught_up: bool
+    complete: bool
+
+
+def _go(context: Context, pipeline: Pipeline, order: _Order) -> None:
     stop = threading.Event()
     meter = Meter()
-    with working(context, pipeline, short=mode.is_bounded) as (spark, logs):
+    with working(context, pipeline, short=order.mode.is_bounded) as (spark, logs):
         meter.spark = spark
-        _stop_on_signal(stop, mode)
-        with begun(project, spark, pipeline, logs, mode, interval=claim, say=context.say) as job:
-            ends = {name: log.ends() for name, log in logs.items()}
-            if mode.is_bounded:
-                grid = mode.grid(project.config.zone)
-                request = bounded.Request(
-                    mode=mode,
-                    grid=grid,
-                    ends=ends,
-                    wanted=wanted,
-                    complete=complete,
-                    records_per_job=project.config.records_per_job,
-                )
-                report = bounded.run(job, request)
-            else:
-                context.say(
-                    f"{pipeline.name}: streaming; stop it with `headway stop {pipeline.name}` or SIGTERM"
-                )
-                stream = continuous.Request(
-                    mode=mode,
-                    grid=_CORRECTIONS.grid(project.config.zone),
-                    until=ends if until_caught_up else None,
-                    complete=complete,
-                )
-                report = continuous.run(job, stream, stop)
-        _give(context, pipeline, report, meter)
+        _stop_on_signal(stop, order.mode)
+        report = _run(context, spark, pipeline, logs, order, stop)
+        context.give(_facts(pipeline, report, meter), _lines(pipeline, report))
 
 
-def _give(context: Context, pipeline: Pipeline, report: Report, meter: Meter) -> None:
-    accounts = report.accounts
-    data = report.to_json() | {
+def _go_through(context: Context, pipelines: Sequence[Pipeline], order: _Order) -> None:
+    """Run pipelines one after the other; where one fails, those after it are not run."""
+    stop = threading.Event()
+    done: list[dict[str, object]] = []
+    lines: list[str] = []
+    meter = Meter()
+    with spark_for(context, short=order.mode.is_bounded) as spark:
+        meter.spark = spark
+        _stop_on_signal(stop, order.mode)
+        try:
+            for pipeline in pipelines:
+                with connected(context.project, pipeline, lambda: spark) as logs:
+                    report = _run(context, spark, pipeline, logs, order, stop)
+                done.append(_facts(pipeline, report, meter))
+                lines += _lines(pipeline, report)
+                meter = meter.again()
+        except Error:
+            left = [p.name for p in pipelines[len(done) + 1 :]]
+            context.say(
+                f"{pipelines[len(done)].name} failed" + (f"; not run: {', '.join(left)}" if left else "")
+            )
+            raise
+        finally:
+            context.give({"runs": done}, lines)
+
+
+def _run(
+    context: Context,
+    spark: SparkSession,
+    pipeline: Pipeline,
+    logs: Mapping[str, Log],
+    order: _Order,
+    stop: threading.Event,
+) -> Report:
+    project, mode = context.project, order.mode
+    with begun(project, spark, pipeline, logs, mode, interval=order.claim, say=context.say) as job:
+        if mode.is_bounded or order.until_caught_up:
+            landing.land(job)
+        cut = job.cut()
+        if mode.is_bounded:
+            request = bounded.Request(
+                mode=mode,
+                grid=mode.grid(project.config.zone),
+                cut=cut,
+                wanted=order.wanted,
+                complete=order.complete,
+                records_per_job=project.config.records_per_job,
+            )
+            return bounded.run(job, request)
+        if not order.until_caught_up:
+            context.say(f"{pipeline.name}: streaming; stop it with `headway stop {pipeline.name}` or SIGTERM")
+        stream = continuous.Request(
+            mode=mode,
+            grid=_CORRECTIONS.grid(project.config.zone),
+            until=cut if order.until_caught_up else None,
+            complete=order.complete,
+        )
+        if order.until_caught_up:
+            return continuous.run(job, stream, stop)
+        with landing.beside(job, stop):
+            return continuous.run(job, stream, stop)
+
+
+def _facts(pipeline: Pipeline, report: Report, meter: Meter) -> dict[str, object]:
+    """Return what `run --json` prints."""
+    return report.to_json() | {
         "sinks": [
-            {"name": o.table, "rows": accounts.published, "snapshot": report.snapshot}
+            {"name": o.table, "rows": report.accounts.published, "snapshot": report.snapshot}
             for o in pipeline.outputs
         ],
         "seconds": meter.seconds,
         "cpu_seconds": meter.cpu_seconds,
     }
+
+
+def _lines(pipeline: Pipeline, report: Report) -> list[str]:
     lines = [
         f"{pipeline.name}, {report.mode}: {len(report.intervals)} intervals published"
         + (f", {len(report.unchanged)} unchanged" if report.unchanged else "")
         + (f", {report.batches} batches" if report.batches else ""),
-        "records: " + ", ".join(f"{k} {v}" for k, v in accounts.to_json().items()),
+        "records: " + ", ".join(f"{k} {v}" for k, v in report.accounts.to_json().items()),
     ]
     if report.closed_through > instant.BEGINNING:
         lines.append(f"closed through {instant.iso(report.closed_through)}")
-    context.give(data, lines)
+    return lines
 
 
 def _stop_on_signal(stop: threading.Event, mode: Mode) -> None:

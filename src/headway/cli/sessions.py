@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,10 +34,12 @@ class Meter:
     """Seconds by the clock and by the processors, of this process and its JVM."""
 
     spark: SparkSession | None = None
-    _began: float = 0.0
+    _began: float = field(default_factory=time.monotonic)
+    _before: float = 0.0
 
-    def __post_init__(self) -> None:
-        self._began = time.monotonic()
+    def again(self) -> Meter:
+        """Return a meter that begins now, in the same process."""
+        return Meter(self.spark, _before=self._before + self.cpu_seconds)
 
     @property
     def seconds(self) -> float:
@@ -51,7 +53,7 @@ class Meter:
         total = own.ru_utime + own.ru_stime
         if self.spark is not None:
             total += jvm_cpu_seconds(self.spark)
-        return round(total, 3)
+        return round(total - self._before, 3)
 
 
 def jvm_cpu_seconds(spark: SparkSession) -> float:
@@ -83,11 +85,11 @@ def working(
     with ThreadPoolExecutor(1) as pool:
         starting = pool.submit(engine.start, context.project, short=short)
         with ExitStack() as held:
+            held.callback(lambda: starting.result().stop())
             try:
-                logs = held.enter_context(connected(context.project, pipeline))
+                logs = held.enter_context(connected(context.project, pipeline, starting.result))
             finally:
                 spark = starting.result()
-                held.callback(spark.stop)
             yield spark, logs
 
 
@@ -124,18 +126,20 @@ def sink_settings(project: Project, pipeline: Pipeline) -> dict[str, object]:
     """
     sections = {sink.section for sink in pipeline.following}
     named = {sink.database for sink in pipeline.following if isinstance(sink, Postgres)}
+    copied = {lookup.copies.database for lookup in pipeline.lookups.values() if lookup.copies is not None}
     settings: dict[str, object] = {"delta": {"root": project.delta}}
-    if "databases" in sections:
-        settings["databases"] = stack.databases(project, named)
-    if "kafka" in sections:
-        settings["kafka"] = stack.kafka(project)
-    return settings
+    if named or copied:
+        settings["databases"] = stack.databases(project, named | copied)
+    others = sections - settings.keys() - {"databases"}
+    return settings | {name: stack.section(project, name) for name in others}
 
 
 @contextmanager
-def connected(project: Project, pipeline: Pipeline) -> Iterator[Mapping[str, Log]]:
-    """Open a pipeline's logs for a command, and close them at the end."""
-    logs = connect(project, pipeline)
+def connected(
+    project: Project, pipeline: Pipeline, session: Callable[[], SparkSession]
+) -> Iterator[Mapping[str, Log]]:
+    """Open a pipeline's logs for a command, and close them at the end; `session` waits for Spark."""
+    logs = connect(project, pipeline, session)
     try:
         yield logs
     finally:

@@ -56,13 +56,16 @@ def _run(project: Project) -> None:
     for name in _PIPELINES:
         pipeline = project.pipelines[name]
         for mode in (project.modes["hourly"], project.modes["continuous"]):
-            with connected(project, pipeline) as logs, begun(project, spark, pipeline, logs, mode) as job:
-                ends = {source: log.ends() for source, log in logs.items()}
+            with (
+                connected(project, pipeline, lambda: spark) as logs,
+                begun(project, spark, pipeline, logs, mode) as job,
+            ):
+                cut = job.cut()
                 grid = project.modes["hourly"].grid(project.config.zone)
                 if mode.is_bounded:
-                    bounded.run(job, bounded.Request(mode=mode, grid=grid, ends=ends))
+                    bounded.run(job, bounded.Request(mode=mode, grid=grid, cut=cut))
                 else:
-                    request = continuous.Request(mode=mode, grid=grid, until=ends, complete=True)
+                    request = continuous.Request(mode=mode, grid=grid, until=cut, complete=True)
                     continuous.run(job, request, threading.Event())
     spark.stop()
     assert gateway is not None

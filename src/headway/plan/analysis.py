@@ -16,12 +16,21 @@ from headway.pipeline import Pipeline
 from headway.plan import lint, tree
 from headway.plan.reach import MARKER, Finding, Operators, Reach, derive
 from headway.source import LOG_FIELDS, Source
+from headway.upstream import EVENT_TIME, Upstream
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
-__all__ = ["Analysis", "ShowsBy", "analyse", "continuous_faults", "value_schema"]
+__all__ = [
+    "Analysis",
+    "ShowsBy",
+    "analyse",
+    "continuous_faults",
+    "event_time_column",
+    "upstream_schema",
+    "value_schema",
+]
 
 _NONDETERMINISTIC = {
     "Rand": "rand",
@@ -37,6 +46,7 @@ _NONDETERMINISTIC = {
     "SparkPartitionID": "spark_partition_id",
     "InputFileName": "input_file_name",
 }
+_WINDOW = "struct<start:timestamp,end:timestamp>"
 _ORDER = {
     "First": ("first", "Use min or max of a column, or min_by with a column that decides ties."),
     "Last": ("last", "Use min or max of a column, or max_by with a column that decides ties."),
@@ -66,6 +76,8 @@ class Analysis:
     """Whether the plan shows what event time the output time comes from."""
     early: ShowsBy
     """How a stream shows the rows of open intervals under `emit="early"`."""
+    shown: frozenset[str]
+    """Names of columns that the result holds, or computes something from otherwise than by conditions."""
     definition: str
     """Hash of the plan and of the file's meaning: layout and comments do not count."""
 
@@ -89,7 +101,7 @@ def analyse(spark: SparkSession, pipeline: Pipeline) -> Analysis:
         _refuse(pipeline, faults)
     result = _call(pipeline, {name: _empty(spark, pipeline, name) for name in pipeline.inputs})
     plan = tree.parse(result)
-    event_times = {name: source.event_time for name, source in pipeline.sources.items()}
+    event_times = {name: {i.event_time, event_time_column(i)} for name, i in pipeline.records.items()}
     reaches, operators = derive(plan, event_times)
     faults += [_spell(pipeline, f) for f in (*_impure(plan), *_blocking(pipeline, operators))]
     if pipeline.output_time not in result.columns:
@@ -103,7 +115,7 @@ def analyse(spark: SparkSession, pipeline: Pipeline) -> Analysis:
     if faults:
         _refuse(pipeline, faults)
     kind = result.schema[pipeline.output_time].dataType.simpleString()
-    if kind not in ("timestamp", "struct<start:timestamp,end:timestamp>"):
+    if kind not in ("timestamp", _WINDOW):
         _refuse(
             pipeline,
             [
@@ -117,6 +129,7 @@ def analyse(spark: SparkSession, pipeline: Pipeline) -> Analysis:
         is_window=kind.startswith("struct"),
         is_traced=pipeline.output_time in reaches,
         early=_early(pipeline, operators),
+        shown=frozenset(result.columns) | _computed_from(plan),
         definition=_definition(pipeline, tree.canonical(result)),
     )
 
@@ -169,14 +182,58 @@ def _empty(spark: SparkSession, pipeline: Pipeline, name: str) -> DataFrame:
     return spark.createDataFrame([], marked).select(*[f"`{c}`" for c in columns.names])
 
 
-def _frame_schema(source: Source) -> StructType:
+def _frame_schema(source: Source | Upstream) -> StructType:
     from pyspark.sql.types import StructField, StructType, TimestampType
 
+    if isinstance(source, Upstream):
+        return upstream_schema(source)
     schema = value_schema(source)
     columns = [
         StructField(f.name, TimestampType()) if f.name == source.event_time else f for f in schema.fields
     ]
     return StructType(columns).add("_log", StructType.fromDDL(LOG_FIELDS))
+
+
+def upstream_schema(upstream: Upstream) -> StructType:
+    """Return the columns of an upstream's frame, checked.
+
+    Raises:
+        DefinitionError: The schema cannot be read, or the event time is no column of it.
+    """
+    from pyspark.sql.types import StructType, TimestampType
+
+    try:
+        schema = StructType.fromDDL(upstream.schema)
+        assert isinstance(schema, StructType)
+    except Exception as exc:
+        what = str(getattr(exc, "java_exception", None) or exc).strip().splitlines()[0]
+        raise DefinitionError(f"input {upstream.name!r}: the schema is not Spark DDL: {what}") from exc
+    if upstream.event_time not in schema.names:
+        raise DefinitionError(
+            f"input {upstream.name!r}: event_time={upstream.event_time!r} is no column of the schema",
+            hint=suggestion(upstream.event_time, schema.names),
+        )
+    kind = schema[upstream.event_time].dataType.simpleString()
+    if kind == "timestamp":
+        return schema
+    if kind != _WINDOW:
+        raise DefinitionError(
+            f"input {upstream.name!r}: the event time {upstream.event_time!r} is {kind}, neither TIMESTAMP nor a window",
+            hint=f"A window is {_WINDOW}.",
+        )
+    if EVENT_TIME in schema.names:
+        raise DefinitionError(
+            f"input {upstream.name!r}: the schema has a column {EVENT_TIME!r}, which the frame gets from the window",
+            hint="Leave it out.",
+        )
+    return StructType([*schema.fields]).add(EVENT_TIME, TimestampType())
+
+
+def event_time_column(given: Source | Upstream) -> str:
+    """Return the column of an input's frame that holds the event time."""
+    if isinstance(given, Upstream) and EVENT_TIME in upstream_schema(given).names:
+        return EVENT_TIME
+    return given.event_time
 
 
 def value_schema(source: Source) -> StructType:
@@ -250,6 +307,8 @@ def _call(pipeline: Pipeline, frames: dict[str, DataFrame]) -> DataFrame:
 
 def continuous_faults(spark: SparkSession, pipeline: Pipeline, analysis: Analysis) -> list[str]:
     """Return why the continuous mode is closed to a pipeline, for the last by asking Spark's own checker."""
+    if pipeline.upstreams:
+        return []  # its commits are followed by the bounded strategy
     if not analysis.is_traced:
         return ["its output time is hidden from the plan, so nothing proves when a row is final"]
     if pipeline.emit == "early" and analysis.early == "recomputing":
@@ -282,6 +341,21 @@ def _streaming(spark: SparkSession, source: Source) -> DataFrame:
     rate = spark.readStream.format("rate").load()
     typed = rate.select(*[F.lit(None).cast(f.dataType).alias(f.name) for f in fields])
     return typed.withWatermark(source.event_time, "0 seconds")
+
+
+def _computed_from(plan: tree.Node) -> set[str]:
+    """Return the names of columns that a plan projects under another name, computes with, groups by or explodes."""
+    found = set()
+    for node in plan.walk():
+        if node.kind in ("Filter", "Join"):
+            continue
+        for expression in tree.expressions(node):
+            if expression.kind != "AttributeReference":
+                parts = (n for n in expression.walk() if n.kind == "AttributeReference")
+                found |= {str(n.fields["name"]) for n in parts}
+            elif node.kind == "Aggregate":
+                found.add(str(expression.fields["name"]))
+    return found
 
 
 def _impure(plan: tree.Node) -> list[Finding]:

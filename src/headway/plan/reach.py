@@ -7,10 +7,11 @@ The rules, one per operator, are the table in docs/explanation/law.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from headway import instant
+from headway.interval import Interval
 from headway.plan.recognise import attributes, cut_of, is_window_time, session_of, time_range, window_of
 from headway.plan.tree import Node, expressions, parse_expression
 
@@ -53,6 +54,14 @@ class Reach:
         if self.grid is not None and start % self.grid == 0:
             return start
         return instant.clamp(start - self.history)
+
+    def around(self, changed: Interval) -> Interval:
+        """Return the output times that may change where records of a range of event time have changed."""
+        if self.grid is not None:  # rows stand at the last instant of a window
+            first = changed.start - changed.start % self.grid + self.grid - 1
+            end = changed.end - 1 - (changed.end - 1) % self.grid + self.grid
+            return Interval(instant.clamp(first), instant.clamp(end))
+        return Interval(instant.clamp(changed.start - self.ahead), instant.clamp(changed.end + self.history))
 
     def behind(self, delay: int) -> Reach:
         """Return the reach of rows that are shown only once the frontier is that far beyond them."""
@@ -127,13 +136,14 @@ class _Rows:
     """Reach of the later one of two times that an inner join has brought together."""
 
 
-def derive(plan: Node, event_times: Mapping[str, str]) -> tuple[dict[str, Reach], Operators]:
+def derive(plan: Node, event_times: Mapping[str, Collection[str]]) -> tuple[dict[str, Reach], Operators]:
     """Return the reach of each output column that is a time, and what the plan consists of.
 
     Args:
         plan: The analysed plan of the function on empty frames, whose leaves carry a column
             `MARKER + input`.
-        event_times: Event time column of each source, by input; lookups are left out.
+        event_times: Event time columns of each source, by input; lookups are left out. A window of an
+            upstream counts as one: its last instant is the event time.
     """
     operators = Operators()
     rows = _Derivation(event_times, operators).of(plan)
@@ -145,7 +155,7 @@ def _behind(rows: _Rows) -> _Rows:
 
 
 class _Derivation:
-    def __init__(self, event_times: Mapping[str, str], operators: Operators) -> None:
+    def __init__(self, event_times: Mapping[str, Collection[str]], operators: Operators) -> None:
         self.event_times = event_times
         self.operators = operators
 
@@ -172,9 +182,8 @@ class _Derivation:
         attributes = [parse_expression(item) for item in node.fields.get("output", [])]
         names = {a.attribute_id: str(a.fields["name"]) for a in attributes}
         source = next((n.removeprefix(MARKER) for n in names.values() if n.startswith(MARKER)), None)
-        event_time = self.event_times.get(source) if source is not None else None
-        times = {key: Reach() for key, name in names.items() if event_time is not None and name == event_time}
-        return _Rows(times, names, event_time is not None)
+        columns = self.event_times.get(source, ()) if source is not None else ()
+        return _Rows({key: Reach() for key, name in names.items() if name in columns}, names, bool(columns))
 
     def _project(self, node: Node, below: list[_Rows]) -> _Rows:
         for item in map(parse_expression, node.fields["projectList"]):
@@ -232,8 +241,13 @@ class _Derivation:
             return widest
         if expression.kind == "GetStructField" and expression.children[0].kind == "AttributeReference":
             reach = rows.times.get(expression.children[0].attribute_id)
-            if reach is None or expression.fields.get("ordinal") != 0:
-                return reach
+            if reach is None:
+                return None
+            if not reach.history:  # a window of an upstream table: its length is not known here
+                return Reach(1, reach.ahead) if expression.fields.get("ordinal") == 1 else None
+            if expression.fields.get("ordinal") != 0:
+                # A window's end lies on the grid of the interval after it.
+                return Reach(reach.history, reach.ahead)
             # What begins at a window's start depends on the window's whole length ahead of it.
             return Reach(reach.history, reach.ahead + reach.history)
         if expression.kind == "PreciseTimestampConversion" and is_window_time(expression):

@@ -7,11 +7,13 @@ read. By the law it cannot matter how many intervals one job takes.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from headway import instant
+from headway.accounts import Accounts
 from headway.errors import CallError, LostDataError, NotYetClosedError
 from headway.frontier import frontier
 from headway.interval import Grid, Interval
@@ -20,15 +22,25 @@ from headway.offsets import Offsets
 from headway.ownership import Ownership, Segment
 from headway.run import rejects
 from headway.run.inputs import Reading, Scan, observed, recount, require_left, result, scan_of, total
-from headway.run.job import Job, Report, digest
+from headway.run.job import Cut, Job, Report, digest, position_of
+from headway.run.upstreams import News
 from headway.sink import Commit, Staged
 from headway.sinks.iceberg_table import MainMovedError
-from headway.source import Ends
 
 if TYPE_CHECKING:
     from pyspark.sql import Observation
 
-__all__ = ["LINEAGE", "Request", "horizon", "output_range", "plan", "run", "settle_corrections", "to_publish"]
+__all__ = [
+    "LINEAGE",
+    "Request",
+    "horizon",
+    "output_range",
+    "plan",
+    "run",
+    "settle_corrections",
+    "take_up_lookups",
+    "to_publish",
+]
 
 LINEAGE = "bounded"
 _RACES = 5
@@ -40,14 +52,16 @@ class Request:
 
     mode: Mode
     grid: Grid
-    ends: Mapping[str, Ends]
-    """Where each log ended when the run began: nothing beyond is read."""
+    cut: Cut
+    """Where the inputs ended when the run began: nothing beyond is read."""
     wanted: Interval | None = None
     """Named intervals; None means whatever is due."""
     complete: bool = False
     """The log has ended: nothing more will arrive, so everything is closed."""
     records_per_job: int = 20_000_000
     """About how many records one job reads; at least one interval."""
+    to_the_frontier: bool = False
+    """Publish up to the second that is closed, rather than whole intervals only."""
     beside_stream: bool = False
     """The stream that owns the open range asks for corrections, and goes on owning it."""
 
@@ -66,7 +80,12 @@ def run(job: Job, request: Request) -> Report:
     report = Report(pipeline=job.pipeline.name, mode=request.mode.name, lineage=LINEAGE)
     due = to_publish(job, request, ownership, through)
     if request.wanted is not None:
-        settled = [p for p in due if ownership.is_settled(p, job.inputs)]
+        changed = _dependent(job, _news(job, request, ownership), ownership)
+        settled = [
+            p
+            for p in due
+            if ownership.is_settled(p, job.inputs) and not any(part.meets(p) for part in changed)
+        ]
         report.unchanged += settled
         due = [p for p in due if p not in settled]
     spans = _spans(job, request, due)
@@ -87,15 +106,17 @@ def horizon(job: Job, request: Request) -> int:
     """Return the instant up to which output intervals are closed."""
     if request.complete:
         return instant.END
+    ends = request.cut.ends
     proved = [
         frontier(
             source,
-            read=request.ends[name].offsets,
-            arrivals=job.logs[name].latest_arrivals(request.ends[name].offsets),
-            ends=request.ends[name],
+            read=ends[name].offsets,
+            arrivals=job.logs[name].latest_arrivals(ends[name].offsets),
+            ends=ends[name],
         )
         for name, source in job.pipeline.sources.items()
     ]
+    proved += [version.closed_through for version in request.cut.versions.values()]
     return min(proved) - job.analysis.reach.ahead
 
 
@@ -117,10 +138,13 @@ def to_publish(job: Job, request: Request, ownership: Ownership, through: int) -
     """
     grid = request.grid
     if request.wanted is None:
-        bounds = output_range(job, request.ends)
+        bounds = output_range(job, request.cut)
         if bounds is None:
             return []
-        begin, through = grid.floor(bounds[0]), grid.floor(through)
+        if through <= bounds[0]:
+            return []
+        begin = grid.floor(bounds[0])
+        through = through - through % instant.SECOND if request.to_the_frontier else grid.floor(through)
         if request.complete:
             through = min(through, grid.ceiling(bounds[1]))
         if ownership.segments:  # retention may have eaten what the first ones were made of
@@ -156,20 +180,25 @@ def _pieces(gap: Interval, grid: Grid) -> Iterable[Interval]:
         at = end
 
 
-def output_range(job: Job, ends: Mapping[str, Ends]) -> tuple[int, int] | None:
-    """Return bounds of the output times that the records below `ends` can give rise to.
+def output_range(job: Job, cut: Cut) -> tuple[int, int] | None:
+    """Return bounds of the output times that the records before a cut can give rise to.
 
-    None where no log holds a record.
+    None where no input holds a record.
     """
     reach = job.analysis.reach
     lows, highs = [], []
     for name, source in job.pipeline.sources.items():
         earliest = job.logs[name].earliest_arrivals()
-        latest = job.logs[name].latest_arrivals(ends[name].offsets)
+        latest = job.logs[name].latest_arrivals(cut.ends[name].offsets)
         if earliest:
             lows.append(min(earliest.values()) - source.disorder_micros - source.too_late_micros)
         if latest:
             highs.append(max(latest.values()) + source.disorder_micros + source.earliness_micros)
+    for name, table in job.upstreams.items():
+        bounds = table.bounds(cut.versions[name])
+        if bounds is not None:
+            lows.append(bounds[0])
+            highs.append(bounds[1])
     if not lows:
         return None
     first = instant.clamp(min(lows) - reach.ahead)
@@ -196,13 +225,16 @@ def _halved(job: Job, request: Request, pieces: list[Interval]) -> list[list[Int
 
 def _estimate(job: Job, request: Request, pieces: list[Interval]) -> int:
     span = Interval(pieces[0].start, pieces[-1].end)
-    return sum(end.minus(start) for start, end in (_range(job, request, name, span) for name in job.logs))
+    records = sum(end.minus(start) for start, end in (_range(job, request, name, span) for name in job.logs))
+    return records + sum(
+        table.rows_about(request.cut.versions[name], span) for name, table in job.upstreams.items()
+    )
 
 
 def _range(job: Job, request: Request, name: str, span: Interval) -> tuple[Offsets, Offsets]:
     """Return the offsets between which lie all records that a span depends on, bar stragglers."""
     source, log, reach = job.pipeline.sources[name], job.logs[name], job.analysis.reach
-    ends = request.ends[name].offsets
+    ends = request.cut.ends[name].offsets
     low = reach.before(span.start) - source.earliness_micros
     high = instant.clamp(span.end + reach.ahead + source.too_late_micros + source.disorder_micros + 1)
     start = log.offsets_at(instant.clamp(low), ends)
@@ -219,11 +251,8 @@ def _readings(
         seen = ownership.position.get(name)
         seen = seen if seen is not None else log.begins()
         if take_all or was_corrected:
-            end = (
-                request.ends[name].offsets
-                if take_all
-                else end.greatest(seen.least(request.ends[name].offsets))
-            )
+            last = request.cut.ends[name].offsets
+            end = last if take_all else end.greatest(seen.least(last))
         new_from = seen if request.wanted is None and not seen.covers(end) else None
         if new_from is not None:
             end = end.greatest(seen)
@@ -264,7 +293,8 @@ def _publish_once(
         require_left(job, span.start, f"{span} is published")
     readings = _readings(job, request, span, ownership, take_all=take_all)
     observations = {n: Observation(f"headway_{n}") for n, r in readings.items() if r.new_from is not None}
-    rows, lookups = result(job, readings, span, observations, closed)
+    news = _news(job, request, ownership)
+    rows, lookups = result(job, readings, request.cut, span, observations, closed)
     revision = ownership.revision(span) + 1
     position = {n: r.end for n, r in readings.items() if r.new_from is not None}
     if is_open:
@@ -273,6 +303,7 @@ def _publish_once(
     else:
         segment = Segment(span, request.mode.name, LINEAGE, revision, job.inputs)
         after = ownership.with_final(segment).without_pending(span).with_position(position)
+    after = _having_seen(job, news, after)
     if request.wanted is None and not request.beside_stream:
         after = after.without_stream()
     commit = _commit(
@@ -281,10 +312,11 @@ def _publish_once(
     holds_rows = ownership.revision(span) > 0 or ownership.open_rows or ownership.stream is not None
     staged = job.target.stage(rows, commit, replace=span if holds_rows else None)
     scans = _scans(job, readings, observations, closed)
-    staged, quarantined = _look_again(job, readings, scans, closed, span, staged)
+    staged, quarantined = _look_again(job, readings, scans, news, closed, span, staged)
     job.held.check()
     report.snapshot = job.target.publish(staged)
     job.followers.follow(staged)
+    scans |= {name: _scan_of(found) for name, found in news.items() if name in job.upstreams}
     counted = total(job.pipeline, scans, quarantined=quarantined, published=staged.rows)
     report.accounts = report.accounts.plus(counted)
     if not is_open:
@@ -309,6 +341,7 @@ def _look_again(
     job: Job,
     readings: Mapping[str, Reading],
     scans: Mapping[str, Scan],
+    news: Mapping[str, News],
     closed: int,
     span: Interval | None,
     staged: Staged,
@@ -320,6 +353,7 @@ def _look_again(
         quarantined += rejects.settle(job, name, readings[name], scan.accounts)
         if scan.touching:
             touched += rejects.corrections(job, name, readings[name], closed, span)
+    touched += rejects.beyond(_dependent(job, news, staged.commit.ownership), closed, span)
     return rejects.queued(job, staged, touched), quarantined
 
 
@@ -334,7 +368,11 @@ def _commit(
     *,
     touches: Interval | None,
 ) -> Commit:
-    offsets = job.offsets_of({n: r.to_json() for n, r in readings.items()})
+    read = {n: r.to_json() for n, r in readings.items()}
+    read |= {
+        n: {"to": position_of(v).to_json(), "snapshot": v.snapshot} for n, v in request.cut.versions.items()
+    }
+    offsets = job.offsets_of(read)
     return Commit(
         pipeline=job.pipeline.name,
         mode=request.mode.name,
@@ -357,21 +395,83 @@ def _look_at_the_rest(job: Job, request: Request, report: Report) -> None:
     ownership = job.target.ownership()
     closed = ownership.closed_through
     readings = {}
-    for name, ends in request.ends.items():
+    for name, ends in request.cut.ends.items():
         seen = ownership.position.get(name, job.logs[name].begins())
         if not seen.covers(ends.offsets):
             readings[name] = Reading(start=seen, end=ends.offsets, new_from=seen)
-    if closed is None or not readings:
+    news = _news(job, request, ownership)
+    if closed is None or not (readings or news):
         return
     scans = {name: recount(job, name, reading, closed) for name, reading in readings.items()}
-    after = ownership.with_position({name: reading.end for name, reading in readings.items()})
+    position = {name: reading.end for name, reading in readings.items()}
+    after = _having_seen(job, news, ownership.with_position(position))
+    if any(name in job.validities for name in news):
+        # A stream that stands still has rows beyond what is final from the lookup as it was.
+        after = after.without_stream()
     staged = job.target.stage_empty(_commit(job, request, None, 0, readings, {}, after, touches=None))
-    staged, quarantined = _look_again(job, readings, scans, closed, None, staged)
+    staged, quarantined = _look_again(job, readings, scans, news, closed, None, staged)
     job.held.check()
     report.snapshot = job.target.publish(staged)
     job.followers.follow(staged)
+    scans |= {name: _scan_of(found) for name, found in news.items() if name in job.upstreams}
     counted = total(job.pipeline, scans, quarantined=quarantined, published=0)
     report.accounts = report.accounts.plus(counted)
+
+
+def _news(job: Job, request: Request, ownership: Ownership) -> dict[str, News]:
+    """Return what upstreams and lookups have changed since they were last looked at."""
+    found = {}
+    for name, version in request.cut.versions.items():
+        seen = ownership.position.get(name, Offsets({})).get(0, 0)
+        if version.sequence > seen:
+            found[name] = job.upstreams[name].news(seen, version)
+    if not request.beside_stream:
+        found |= lookup_news(job, request.cut, ownership)
+    return found
+
+
+def _having_seen(job: Job, news: Mapping[str, News], ownership: Ownership) -> Ownership:
+    """Return the map after news were looked at."""
+    upstreams = {n: position_of(found.to) for n, found in news.items() if n in job.upstreams}
+    lookups = {n: job.validities[n].position(f.to) for n, f in news.items() if n in job.validities}
+    return ownership.with_position(upstreams).with_versions(lookups)
+
+
+def _dependent(job: Job, news: Mapping[str, News], ownership: Ownership) -> list[Interval]:
+    """Return the output times that news may change, from the first that was ever published on."""
+    first = ownership.segments[0].interval.start if ownership.segments else instant.BEGINNING
+    touched = [job.analysis.reach.around(changed) for found in news.values() for changed in found.touched]
+    return [Interval(max(t.start, first), t.end) for t in touched if t.end > first]
+
+
+def lookup_news(job: Job, cut: Cut, ownership: Ownership) -> dict[str, News]:
+    """Return for which time lookups have changed since they were last looked at; a stream looks by itself."""
+    found = {}
+    for name, version in cut.validities.items():
+        seen = ownership.position.get(name)
+        if seen is None:
+            found[name] = News(version, (), 0)
+        elif seen != job.validities[name].position(version):
+            found[name] = News(version, job.validities[name].changed(seen, version), 0)
+    return found
+
+
+def take_up_lookups(job: Job, request: Request, until: int) -> None:
+    """Have what a stream has read, with output times before `until`, corrected where lookups have changed since."""
+    ownership = job.target.ownership()
+    news = lookup_news(job, request.cut, ownership)
+    if not news:
+        return
+    after = _having_seen(job, news, ownership)
+    after = after.with_pending(rejects.beyond(_dependent(job, news, ownership), until, None))
+    staged = job.target.stage_empty(_commit(job, request, None, 0, {}, {}, after, touches=None))
+    job.held.check()
+    job.target.publish(staged)
+    job.followers.follow(staged)
+
+
+def _scan_of(news: News) -> Scan:
+    return Scan(accounts=Accounts(read=news.added, admitted=news.added), touching=len(news.touched))
 
 
 def settle_corrections(job: Job, request: Request, report: Report) -> None:
@@ -386,21 +486,34 @@ def settle_corrections(job: Job, request: Request, report: Report) -> None:
             end = min(whole.end, segment.interval.end, held.end)
             if start < end and Interval(start, end).meets(due):
                 pieces = list(_pieces(Interval(start, end), grid))
-                job.say(f"correction of {Interval(start, end)}")
-                try:
-                    _publish(job, request, pieces, report, take_all=False)
-                except LostDataError as exc:
-                    job.say(f"it stays queued: {exc.what}")
+                left = bisect_left(pieces, True, key=lambda piece: _is_left(job, piece))
+                if left:
+                    lost = Interval(pieces[0].start, pieces[left - 1].end)
+                    job.say(f"the correction of {lost} stays queued: retention may have eaten its records")
+                for span in _spans(job, request, pieces[left:]):
+                    job.say(f"correction of {Interval(span[0].start, span[-1].end)}")
+                    _publish(job, request, span, report, take_all=False)
+
+
+def _is_left(job: Job, piece: Interval) -> bool:
+    """Tell whether the logs still hold all that an interval depends on; so they do for later ones."""
+    try:
+        require_left(job, piece.start, str(piece))
+    except LostDataError:
+        return False
+    return True
 
 
 def _show_open(job: Job, request: Request, report: Report) -> None:
     """Replace the rows of open intervals, where new records or newly final intervals ask for it."""
     ownership = job.target.ownership()
-    ends = {name: e.offsets for name, e in request.ends.items()}
+    ends = {name: e.offsets for name, e in request.cut.ends.items()}
+    ends |= {name: position_of(version) for name, version in request.cut.versions.items()}
+    ends |= {n: job.validities[n].position(version) for n, version in request.cut.validities.items()}
     is_current = all(n in ownership.position and ownership.position[n].covers(e) for n, e in ends.items())
     if request.complete or (is_current and ownership.open_rows and not report.intervals):
         return
-    bounds = output_range(job, request.ends)
+    bounds = output_range(job, request.cut)
     if bounds is not None:
         begin = (
             ownership.closed_through

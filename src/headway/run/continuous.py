@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from headway.errors import (
     DefinitionError,
     Error,
     LeaseHeldError,
+    LostDataError,
     TerminalError,
     TransientError,
     UnavailableError,
@@ -36,10 +37,10 @@ from headway.plan.analysis import continuous_faults
 from headway.run import admission, bounded, lineage, markers, observation
 from headway.run.admission import FATE, Fate
 from headway.run.batches import Batches
-from headway.run.inputs import at_versions, require_left
-from headway.run.job import Job, Report, leased
+from headway.run.inputs import at_versions, require_left, validity_frames
+from headway.run.job import Cut, Job, Report, leased
 from headway.run.lineage import Lineage
-from headway.source import Ends
+from headway.sink import Applied
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -65,8 +66,8 @@ class Request:
     mode: Mode
     grid: Grid
     """Intervals by which corrections are recomputed."""
-    until: Mapping[str, Ends] | None = None
-    """Stop once these ends are read and everything that they close is published; None: run on."""
+    until: Cut | None = None
+    """Stop once the inputs are read up to it and everything that they close is published; None: run on."""
     complete: bool = False
     """With `until`: the log has ended there, so everything is closed."""
     begin: int | None = None
@@ -106,22 +107,36 @@ def run(job: Job, request: Request, stop: threading.Event) -> Report:
         if stream.wants_stop or not (stream.is_passed_on or stream.wants_new_versions):
             return report
         begin = stream.batches.end if stream.is_passed_on else None
-        job.say("a lookup has a new version: a new lineage goes on with it")
+        job.say("a lookup has a new version: the stream goes on with it")
 
 
 def _recompute(job: Job, request: Request, report: Report, stop: threading.Event) -> None:
-    """Publish what is closed and show what is open by the bounded strategy, again and again."""
+    """Publish what is closed and show what is open by the bounded strategy, again and again.
+
+    That is every `early_every`, and at once where an upstream has published something.
+    """
     pause = instant.duration(job.pipeline.early_every) / instant.SECOND
     while True:
         began = time.monotonic()
-        ends = request.until or {name: log.ends() for name, log in job.logs.items()}
-        asked = bounded.Request(mode=request.mode, grid=request.grid, ends=ends, complete=request.complete)
+        job.copies.take()
+        cut = request.until or job.cut()
+        asked = bounded.Request(
+            mode=request.mode,
+            grid=request.grid,
+            cut=cut,
+            complete=request.complete,
+            to_the_frontier=bool(job.upstreams),
+        )
         report.add(bounded.run(job, asked))
         if request.until is not None or stop.is_set() or job.held.is_asked_to_stop:
             return
-        while (left := began + pause - time.monotonic()) > 0:
-            if stop.wait(min(left, _TICK)) or job.held.is_asked_to_stop:
+        while time.monotonic() < began + pause and not _has_news(job, cut):
+            if stop.wait(_TICK) or job.held.is_asked_to_stop:
                 return
+
+
+def _has_news(job: Job, cut: Cut) -> bool:
+    return any(job.upstreams[name].visible() != version.snapshot for name, version in cut.versions.items())
 
 
 class _Stream:
@@ -153,6 +168,7 @@ class _Stream:
         self.gate = threading.Lock()
         self.is_stopping = False
         self.wants_new_versions = False
+        self.validities: Mapping[str, Applied] = {}
         self.looked_at = self.moved_at = 0.0
         self.corrected_at = time.monotonic()
         self.step = _step(job.analysis.reach.history)
@@ -215,7 +231,14 @@ class _Stream:
 
     def _started(self) -> StreamingQuery:
         job = self.job
+        cut = self.request.until or job.cut()
+        self.validities = cut.validities
         rows = self._rows({name: self._frame(name) for name in job.logs})
+        if cut.validities:
+            request = bounded.Request(
+                mode=self.request.mode, grid=self.request.grid, cut=cut, beside_stream=True
+            )
+            bounded.take_up_lookups(job, request, self._read_until())
         trigger = instant.duration(self.request.mode.trigger or "0 seconds")
         writer = (
             rows.writeStream.foreachBatch(self._publish)
@@ -226,6 +249,15 @@ class _Stream:
         )
         return writer.start()
 
+    def _read_until(self) -> int:
+        """Return an output time before which all lie that the records read so far can give rise to."""
+        until = self.batches.closed_through
+        for name, source in self.job.pipeline.sources.items():
+            arrivals = self.batches.progress[name].arrivals
+            last = max(arrivals.values(), default=instant.BEGINNING) + source.disorder_micros
+            until = max(until, last + source.earliness_micros + self.job.analysis.reach.history + 1)
+        return instant.clamp(until)
+
     def _frame(self, name: str) -> DataFrame:
         from pyspark.sql import functions as F
 
@@ -234,7 +266,8 @@ class _Stream:
         start = self._start_offsets(name)
         progress = self.batches.begin(name, start)
         limit = self.request.max_records_per_batch or source.max_records_per_batch
-        judged = admission.judge(log.stream(job.spark, start, limit), source).drop(admission.RAW)
+        streamed = log.stream(job.spark, start if self.lineage.is_new else None, limit)
+        judged = admission.judge(streamed, source).drop(admission.RAW)
         # What is not admitted has no say in the watermark: an early record may be dated to any year.
         is_admitted = F.col(FATE) == int(Fate.ADMITTED)
         judged = judged.withColumn(source.event_time, F.when(is_admitted, F.col(source.event_time)))
@@ -254,10 +287,10 @@ class _Stream:
         return admission.admit(counted, F.col(FATE) == int(Fate.ADMITTED))
 
     def _rows(self, frames: Mapping[str, DataFrame]) -> DataFrame:
-        epochs = self.lineage.epochs
+        epochs, valid = self.lineage.epochs, validity_frames(self.job, self.validities)
         if not epochs:
-            return self.job.pipeline.function(**frames)
-        parts = [at_versions(self.job, frames, epoch, by_record=len(epochs) > 1) for epoch in epochs]
+            return self.job.pipeline.function(**frames, **valid)
+        parts = [at_versions(self.job, frames, valid, epoch, by_record=len(epochs) > 1) for epoch in epochs]
         return reduce(lambda a, b: a.unionByName(b), parts)
 
     # On Spark's stream thread
@@ -293,8 +326,15 @@ class _Stream:
         if time.monotonic() - self.looked_at < min(_LOOK_EVERY, settle / 2):
             return
         self.looked_at = time.monotonic()
+        self.job.copies.take()
+        current = {n: t.version() for n, t in self.job.validities.items()}
+        changed = self.request.until is None and current != self.validities
         now = lineage.epochs(self.job, self.lineage.begin)
-        if self.job.analysis.is_stateful:
+        if changed:
+            self.wants_new_versions = self.is_stopping = True
+        elif not now:
+            return
+        elif self.job.analysis.is_stateful:
             self.batches.end = max(now[-1].end, self.batches.closed_through)
         elif now != self.lineage.epochs:
             self.wants_new_versions = self.is_stopping = True
@@ -327,10 +367,10 @@ class _Stream:
             return False
         self.moved_at = time.monotonic()
         is_caught_up = until is not None and all(
-            batches.progress[n].read.covers(ends.offsets) for n, ends in until.items()
+            batches.progress[n].read.covers(ends.offsets) for n, ends in until.ends.items()
         )
         for name, source in self.job.pipeline.sources.items():
-            ends = until[name] if until is not None else self.job.logs[name].ends()
+            ends = until.ends[name] if until is not None else self.job.logs[name].ends()
             progress = batches.progress[name]
             if is_caught_up and self.request.complete:
                 proved = self._end_of_log()
@@ -364,8 +404,9 @@ class _Stream:
         due = ownership.corrections(before=ownership.closed_through or instant.BEGINNING)
         if not due:
             return
-        ends = self.request.until or {name: log.ends() for name, log in job.logs.items()}
-        asked = bounded.Request(mode=self.request.mode, grid=self.request.grid, ends=ends, beside_stream=True)
+        # With what the stream itself sees of lookups: what changes later it takes up at its next start.
+        cut = replace(self.request.until or job.cut(), validities=self.validities)
+        asked = bounded.Request(mode=self.request.mode, grid=self.request.grid, cut=cut, beside_stream=True)
         bounded.settle_corrections(job, asked, self.report)
         held = job.held.holder.interval
         if due[0].start < held.start:
@@ -418,6 +459,11 @@ def _step(history: int) -> int:
 def _query_error(query: StreamingQuery) -> Error:
     exc = query.exception()
     said = str(exc).strip().splitlines() if exc is not None else ["it ended without a reason"]
+    if "snapshot was expired or removed" in " ".join(said[:4]):
+        return LostDataError(
+            "the stream ended: expiry has taken the commit of a landing table that it had read up to",
+            hint="Run a bounded mode to take up what has landed since; a stream goes on after it. Keep snapshots longer than a stream may stand still.",
+        )
     if "Concurrent" in " ".join(said[:3]):
         return TransientError("the stream ended: another query uses its checkpoint")
     if any(

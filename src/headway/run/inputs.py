@@ -15,13 +15,26 @@ from headway.offsets import Offsets
 from headway.pipeline import Pipeline
 from headway.run import admission, versions
 from headway.run.admission import FATE, Fate
-from headway.run.job import Job
+from headway.run.job import Cut, Job
+from headway.run.upstreams import event_time
+from headway.sink import Applied
 from headway.source import Source
+from headway.upstream import Upstream
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, Observation
 
-__all__ = ["Reading", "Scan", "at_versions", "observed", "recount", "require_left", "result", "total"]
+__all__ = [
+    "Reading",
+    "Scan",
+    "at_versions",
+    "observed",
+    "recount",
+    "require_left",
+    "result",
+    "total",
+    "validity_frames",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +68,7 @@ class Scan:
 def result(
     job: Job,
     readings: Mapping[str, Reading],
+    cut: Cut,
     span: Interval,
     observations: Mapping[str, Observation],
     closed: int,
@@ -62,7 +76,7 @@ def result(
     """Return the rows of a span of output time, and the lookup snapshots that they used."""
     reach = job.analysis.reach
     low, high = reach.before(span.start), instant.clamp(span.end + reach.ahead)
-    judged = {}
+    judged = {name: job.upstreams[name].frame(version, low, high) for name, version in cut.versions.items()}
     for name, reading in readings.items():
         source = job.pipeline.sources[name]
         raw = job.logs[name].read(job.spark, reading.start, reading.end)
@@ -72,9 +86,11 @@ def result(
         e = admission.event_time(source)
         within = admission.is_relevant(source, corrections=True) & (e >= low) & (e < high)
         judged[name] = admission.admit(frame, within)
-    lookups = job.pipeline.lookups
+    valid = validity_frames(job, cut.validities)
+    used = {name: [version.snapshot] for name, version in cut.validities.items()}
+    lookups = job.pipeline.versioned
     if not lookups:
-        return _apply(job, judged).filter(job.target.result.condition(span)), {}
+        return _apply(job, {**judged, **valid}).filter(job.target.result.condition(span)), used
     row_by_row = not job.analysis.is_stateful
     found = versions.epochs(
         job.spark,
@@ -82,26 +98,37 @@ def result(
         instant.clamp(low - _earliness(job)) if row_by_row else span.start,
         high if row_by_row else span.end,
     )
-    used: dict[str, list[int]] = {name: [] for name in lookups}
+    used |= {name: [] for name in lookups}
     parts = []
     for epoch in found:
         for name, snapshot in epoch.snapshots.items():
             if snapshot not in used[name]:
                 used[name].append(snapshot)
-        part = at_versions(job, judged, epoch, by_record=row_by_row and len(found) > 1)
+        part = at_versions(job, judged, valid, epoch, by_record=row_by_row and len(found) > 1)
         bounds = span if row_by_row else Interval(max(span.start, epoch.start), min(span.end, epoch.end))
         parts.append(part.filter(job.target.result.condition(bounds)))
     return reduce(lambda a, b: a.unionByName(b), parts), used
 
 
+def validity_frames(job: Job, read: Mapping[str, Applied]) -> dict[str, DataFrame]:
+    """Return the frames of the lookups whose rows say when they are valid."""
+    return {name: job.validities[name].frame(version) for name, version in read.items()}
+
+
 def at_versions(
-    job: Job, records: Mapping[str, DataFrame], epoch: versions.Epoch, *, by_record: bool
+    job: Job,
+    records: Mapping[str, DataFrame],
+    valid: Mapping[str, DataFrame],
+    epoch: versions.Epoch,
+    *,
+    by_record: bool,
 ) -> DataFrame:
     """Call the function with the lookups of an epoch, and tag their versions.
 
     Args:
         job: The run.
         records: The sources' frames.
+        valid: Those of lookups whose rows say when they are valid.
         epoch: Whose versions count.
         by_record: Whether the function gets only the records that see this epoch.
     """
@@ -112,10 +139,16 @@ def at_versions(
         versions.tag(job.spark, lookup, snapshot)
     if by_record:
         records = {
-            name: frame.filter(admission.seen(job.pipeline.sources[name]).between(epoch.start, epoch.end - 1))
+            name: frame.filter(_seen(job, name).between(epoch.start, epoch.end - 1))
             for name, frame in records.items()
         }
-    return _apply(job, {**records, **tables})
+    return _apply(job, {**records, **valid, **tables})
+
+
+def _seen(job: Job, name: str) -> Column:
+    """Return the instant that decides which versions of lookups a record sees, in microseconds."""
+    given = job.pipeline.records[name]
+    return event_time(given) if isinstance(given, Upstream) else admission.seen(given)
 
 
 def _apply(job: Job, frames: Mapping[str, DataFrame]) -> DataFrame:
@@ -196,7 +229,7 @@ def total(pipeline: Pipeline, scans: Mapping[str, Scan], *, quarantined: int, pu
     """Add up what was counted of a pipeline's sources; what `late="drop"` leaves out is dropped."""
     counted = Accounts(published=published, quarantined=quarantined)
     for name, scan in scans.items():
-        is_dropped = pipeline.sources[name].late == "drop"
+        is_dropped = name in pipeline.sources and pipeline.sources[name].late == "drop"
         dropped = scan.accounts.late + scan.accounts.early if is_dropped else 0
         counted = counted.plus(replace(scan.accounts, dropped=dropped))
     return counted
@@ -248,4 +281,4 @@ def _is_new(reading: Reading) -> Column | None:
 
 
 def _earliness(job: Job) -> int:
-    return max(s.earliness_micros for s in job.pipeline.sources.values())
+    return max((s.earliness_micros for s in job.pipeline.sources.values()), default=0)

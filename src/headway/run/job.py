@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headway import instant
 from headway.accounts import Accounts
@@ -15,24 +15,41 @@ from headway.embedded import stack
 from headway.errors import LostDataError
 from headway.interval import Interval
 from headway.mode import Mode
+from headway.offsets import Offsets
 from headway.ownership import Ownership
 from headway.pipeline import Pipeline
 from headway.plan.analysis import Analysis, ShowsBy, analyse
 from headway.project import Project
 from headway.result import Result
 from headway.run.books import Books
+from headway.run.copies import Copies
 from headway.run.followers import Followers
 from headway.run.lease import Lease, taken
+from headway.run.upstreams import UpstreamTable
+from headway.run.validity import ValidityTable
+from headway.sink import Applied
 from headway.sinks.iceberg import Iceberg
 from headway.sinks.iceberg_table import IcebergTable
-from headway.source import Log
+from headway.source import Ends, Log
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["Job", "Report", "connect", "leased", "looking", "opened", "scratch"]
+__all__ = ["Cut", "Job", "Report", "connect", "leased", "looking", "opened", "scratch"]
 
 EVERYTHING = Interval(instant.BEGINNING, instant.END)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """Where the inputs ended when they were asked: a run reads nothing beyond."""
+
+    ends: Mapping[str, Ends]
+    """Per source."""
+    versions: Mapping[str, Applied]
+    """Per upstream."""
+    validities: Mapping[str, Applied]
+    """Per lookup whose rows say when they are valid."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,14 +99,19 @@ class Job:
     pipeline: Pipeline
     analysis: Analysis
     logs: Mapping[str, Log]
+    upstreams: Mapping[str, UpstreamTable]
+    validities: Mapping[str, ValidityTable]
+    """The lookups whose rows say when they are valid."""
     target: IcebergTable
     books: Books
     identities: Mapping[str, str]
-    """The identity of each source's log."""
+    """The identity of each source's log, and of each upstream's table."""
     inputs: str
     """Hash of everything but offsets that the rows depend on."""
     followers: Followers
     """The other sinks; none for a job that only looks."""
+    copies: Copies
+    """The Postgres tables that lookups are copies of."""
     lease: Lease | None
     """None for a job that only looks, such as `headway plan`."""
     state: str
@@ -101,7 +123,22 @@ class Job:
     @property
     def shows_by(self) -> ShowsBy:
         """How a stream shows the rows of open intervals."""
+        if self.upstreams:
+            return "recomputing"
         return self.analysis.early if self.pipeline.emit == "early" else "appending"
+
+    def cut(self) -> Cut:
+        """Ask where the inputs end now.
+
+        Raises:
+            UnavailableError: An upstream has published nothing yet, or a lookup was never loaded.
+        """
+        versions = {name: table.version() for name, table in self.upstreams.items()}
+        return Cut(
+            ends={name: log.ends() for name, log in self.logs.items()},
+            versions=versions,
+            validities={name: table.version() for name, table in self.validities.items()},
+        )
 
     @property
     def held(self) -> Lease:
@@ -117,22 +154,31 @@ class Job:
         """See that offsets which were recorded still mean the same records.
 
         Raises:
-            LostDataError: A topic was recreated, or is shorter than what was read from it once.
+            LostDataError: A topic or an upstream's table was recreated, or is shorter than what was read
+                from it once.
         """
-        offsets = json.loads(self.target.newest().get("offsets", "{}"))
+        offsets = json.loads(self.target.history.newest().get("offsets", "{}"))
         for name, position in ownership.position.items():
-            if name not in self.logs:
+            if name not in self.identities:
                 continue
-            topic = self.pipeline.sources[name].name
+            topic = self.pipeline.records[name].name
             recorded = offsets.get(name, {}).get("log", self.identities[name])
-            ends = self.logs[name].ends().offsets
+            if name in self.logs:
+                ends = self.logs[name].ends().offsets
+            else:
+                ends = position_of(self.upstreams[name].version())
             if recorded == self.identities[name] and ends.covers(position):
                 continue
             raise LostDataError(
-                f"topic {topic!r} is not the one that was read before: it was recreated or cut off "
+                f"{topic!r} is not the one that was read before: it was recreated or cut off "
                 f"(read up to {position.to_json()}, ends at {ends.to_json()})",
-                hint=f"Restore the topic; or drop {self.pipeline.sink.table} to publish everything anew from the new one.",
+                hint=f"Restore it; or drop {self.pipeline.sink.table} to publish everything anew from the new one.",
             )
+
+
+def position_of(version: Applied) -> Offsets:
+    """Return the position in an upstream that everything up to a version has been taken at."""
+    return Offsets({0: version.sequence})
 
 
 def digest(facts: object) -> str:
@@ -140,14 +186,22 @@ def digest(facts: object) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def connect(project: Project, pipeline: Pipeline) -> dict[str, Log]:
+def connect(project: Project, pipeline: Pipeline, session: Callable[[], SparkSession]) -> dict[str, Log]:
     """Open the log of each source.
+
+    Args:
+        project: Whose configuration counts.
+        pipeline: Whose sources are opened.
+        session: Waits for Spark, which may start meanwhile.
 
     Raises:
         UnavailableError: A broker or a topic is not there.
+        ConfigError: conf/ does not say where it is.
     """
-    settings = stack.kafka(project)
-    return {name: source.open(settings) for name, source in pipeline.sources.items()}
+    return {
+        name: source.open(stack.section(project, source.section), session)
+        for name, source in pipeline.sources.items()
+    }
 
 
 @contextmanager
@@ -161,7 +215,7 @@ def opened(
     beats: str,
     lease_seconds: float,
     interval: Interval = EVERYTHING,
-    settings: Mapping[str, object] | None = None,
+    settings: Mapping[str, Any] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Job]:
     """Analyse a pipeline, make its tables, take its lease, and let go of everything at the end.
@@ -172,8 +226,12 @@ def opened(
         DefinitionError: The definition breaks the law.
         ResultError: The table does not take the result.
         LeaseHeldError: Another run writes this range.
+        UnavailableError: A database that a lookup is copied from does not answer.
     """
+    copies = Copies(spark, pipeline.lookups, (settings or {}).get("databases", {}))
+    copies.take()
     job = looking(spark, pipeline, logs, settings=settings, state=state, say=say)
+    job = replace(job, copies=copies)
     job = replace(job, beats=f"{beats}/{pipeline.name}", lease_seconds=lease_seconds)
     with closing(job.followers):
         job.target.prepare(job.analysis.schema)
@@ -219,7 +277,7 @@ def looking(
     pipeline: Pipeline,
     logs: Mapping[str, Log],
     *,
-    settings: Mapping[str, object] | None = None,
+    settings: Mapping[str, Any] | None = None,
     state: str = "",
     say: Callable[[str], None] = lambda _: None,
 ) -> Job:
@@ -231,7 +289,9 @@ def looking(
         DefinitionError: The definition breaks the law.
     """
     analysis = analyse(spark, pipeline)
+    upstreams = {name: UpstreamTable(spark, given) for name, given in pipeline.upstreams.items()}
     identities = {name: log.identity() for name, log in logs.items()}
+    identities |= {name: table.identity() for name, table in upstreams.items()}
     target = _target(spark, pipeline, analysis)
     opened_sinks = [
         sink.follow(spark, settings, target.result) for sink in pipeline.following if settings is not None
@@ -241,8 +301,16 @@ def looking(
         pipeline=pipeline,
         analysis=analysis,
         logs=logs,
+        upstreams=upstreams,
+        validities={
+            n: ValidityTable(
+                spark, given, shows_bounds=bool({given.valid_from, given.valid_to} & analysis.shown)
+            )
+            for n, given in pipeline.valid_at_event_time.items()
+        },
         target=target,
-        followers=Followers(target, opened_sinks),
+        followers=Followers(target.history, opened_sinks),
+        copies=Copies(spark, {}, {}),
         books=Books(spark, pipeline.name, pipeline.sink.table),
         identities=identities,
         inputs=digest([analysis.definition, identities]),

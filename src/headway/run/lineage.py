@@ -54,7 +54,7 @@ def chosen(job: Job, ownership: Ownership, begin: int | None = None) -> Lineage:
     if begin is None:
         begin = ownership.closed_through if is_new else ownership.begins
     if begin is None:
-        bounds = bounded.output_range(job, {n: log.ends() for n, log in job.logs.items()})
+        bounds = bounded.output_range(job, job.cut())
         begin = bounds[0] if bounds is not None else instant.BEGINNING
     found = epochs(job, begin)
     name = name or f"{uuid.uuid4().hex[:8]}-{_inputs(job, found)}"
@@ -78,7 +78,7 @@ def require_no_gap(job: Job, ownership: Ownership) -> None:
         return
     first = ownership.segments[0].interval.start
     if ownership.stream is None:
-        bounds = bounded.output_range(job, {n: log.ends() for n, log in job.logs.items()})
+        bounds = bounded.output_range(job, job.cut())
         first = first if bounds is None else min(first, bounds[0])
     gaps = ownership.gaps(Interval(first, ownership.segments[-1].interval.end))
     if gaps:
@@ -95,13 +95,13 @@ def epochs(job: Job, begin: int) -> tuple[versions.Epoch, ...]:
     Row by row, a version counts by the record's time, and a query takes all that its records may
     see. Above state it counts by the output time, and a query takes the one of `begin`.
     """
-    if not job.pipeline.lookups:
+    if not job.pipeline.versioned:
         return ()
     if job.analysis.is_stateful:
-        return tuple(versions.epochs(job.spark, job.pipeline.lookups, begin, instant.END)[:1])
+        return tuple(versions.epochs(job.spark, job.pipeline.versioned, begin, instant.END)[:1])
     earliness = max(source.earliness_micros for source in job.pipeline.sources.values())
     first = instant.clamp(job.analysis.reach.before(begin) - earliness)
-    return tuple(versions.epochs(job.spark, job.pipeline.lookups, first, instant.END))
+    return tuple(versions.epochs(job.spark, job.pipeline.versioned, first, instant.END))
 
 
 def _resumable(job: Job, ownership: Ownership) -> str | None:

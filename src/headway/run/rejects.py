@@ -10,7 +10,6 @@ from headway import instant
 from headway.accounts import Accounts
 from headway.errors import RejectedDataError
 from headway.interval import Interval, coalesce
-from headway.plan.reach import Reach
 from headway.run import admission
 from headway.run.admission import FATE, Fate
 from headway.run.inputs import Reading, touching
@@ -20,7 +19,7 @@ from headway.sink import Staged
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-__all__ = ["corrections", "keep", "left_out", "queued", "settle", "stop_if_too_many"]
+__all__ = ["beyond", "corrections", "keep", "left_out", "queued", "settle", "stop_if_too_many"]
 
 _LEAST_HOUR = 1_000
 _SHOWN = 3
@@ -96,8 +95,13 @@ def corrections(
         own: The range that this very run computes with these records, which needs no correction.
     """
     condition = touching(job.pipeline.sources[name], closed, job.analysis.reach.ahead)
-    beyond = [part for t in _record(job, name, reading, condition) for part in _outside(t, own)]
-    return tuple(Interval(p.start, min(p.end, closed)) for p in beyond if p.start < closed)
+    return beyond(_record(job, name, reading, condition), closed, own)
+
+
+def beyond(touched: Sequence[Interval], closed: int, own: Interval | None) -> tuple[Interval, ...]:
+    """Return the parts of touched ranges that are final already, and not what this very run computes."""
+    parts = [part for t in touched for part in _outside(t, own)]
+    return tuple(Interval(p.start, min(p.end, closed)) for p in parts if p.start < closed)
 
 
 def left_out(job: Job, name: str, reading: Reading, past: int) -> tuple[Interval, ...]:
@@ -135,17 +139,8 @@ def _record(job: Job, name: str, reading: Reading, condition: Column) -> tuple[I
     minutes = found.select(
         (F.floor(e / (60 * instant.SECOND)) * 60 * instant.SECOND).alias("minute")
     ).distinct()
-    touched = [_touched(row["minute"], reach) for row in minutes.toLocalIterator()]
-    return coalesce(touched)
-
-
-def _touched(minute: int, reach: Reach) -> Interval:
-    """Return the output times that records of one minute may change."""
-    if reach.grid is not None and reach.grid % (60 * instant.SECOND) == 0:
-        start = minute - minute % reach.grid
-        return Interval(start, start + reach.grid)
-    end = minute + 60 * instant.SECOND + reach.history
-    return Interval(instant.clamp(minute - reach.ahead), instant.clamp(end))
+    starts = [int(row["minute"]) for row in minutes.toLocalIterator()]
+    return coalesce(reach.around(Interval(at, at + 60 * instant.SECOND)) for at in starts)
 
 
 def _outside(touched: Interval, own: Interval | None) -> list[Interval]:

@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from headway import instant
 from headway.catalog import ancestry, java_table
 from headway.errors import DefinitionError, UnavailableError, suggestion
 from headway.interval import Interval, coalesce
 from headway.lookup import Lookup
+from headway.offsets import Offsets
 from headway.result import quoted_column
 from headway.run import versions
 from headway.sink import Applied
@@ -27,10 +29,18 @@ _EVERYTHING = (Interval(instant.BEGINNING, instant.END),)
 class ValidityTable:
     """A lookup with `as_of="event_time"`, opened for one run; used from the driver only."""
 
-    def __init__(self, spark: SparkSession, lookup: Lookup) -> None:
-        """Name the table; nothing is asked of the catalog yet."""
+    def __init__(self, spark: SparkSession, lookup: Lookup, *, shows_bounds: bool) -> None:
+        """Name the table; nothing is asked of the catalog yet.
+
+        Args:
+            spark: The session.
+            lookup: The definition.
+            shows_bounds: Whether the result depends on the columns `valid_from` and `valid_to` otherwise than
+                by which rows are valid.
+        """
         self._spark = spark
         self._lookup = lookup
+        self._shows_bounds = shows_bounds
 
     def version(self) -> Applied:
         """Return which snapshot is current now.
@@ -58,29 +68,32 @@ class ValidityTable:
             closed_through=instant.END,
         )
 
+    def position(self, version: Applied) -> Offsets:
+        """Return what a map of ownership notes of a version: its number, in this very table."""
+        table = java_table(self._spark, self._lookup.table)
+        return Offsets({crc32(str(table.uuid()).encode()): version.sequence})
+
     def frame(self, version: Applied) -> DataFrame:
         """Return the rows of a version, which is tagged so that expiry cannot take it."""
         versions.tag(self._spark, self._lookup, version.snapshot)
         return versions.frame(self._spark, self._lookup, version.snapshot)
 
-    def changed(self, since: int, to: Applied) -> tuple[Interval, ...]:
-        """Return the ranges of time for which a version holds other rows than the one with a sequence number.
+    def changed(self, seen: Offsets, to: Applied) -> tuple[Interval, ...]:
+        """Return the ranges of time for which a version holds other rows than the one at a position.
 
-        Where expiry has taken that one, any range may have changed.
+        Where expiry has taken that one, or the table was made anew, any range may have changed.
         """
         from pyspark.sql import functions as F
 
         table = java_table(self._spark, self._lookup.table)
+        since = seen.get(crc32(str(table.uuid()).encode()))
         line = ancestry(table, table.snapshot(to.snapshot))
-        old = next((s for s in line if s.sequenceNumber() <= since), None)
-        if old is None or old.sequenceNumber() != since:
+        old = next((s for s in line if s.sequenceNumber() == since), None)
+        if old is None:
             return _EVERYTHING
         before = versions.frame(self._spark, self._lookup, int(old.snapshotId()))
         now = versions.frame(self._spark, self._lookup, to.snapshot)
-        if before.schema != now.schema:
-            shared = [quoted_column(c) for c in now.columns if c in before.columns]
-            before, now = before.select(*shared), now.select(*shared)
-        bounds = (self._lookup.valid_from, self._lookup.valid_to)
+        bounds = () if self._shows_bounds else (self._lookup.valid_from, self._lookup.valid_to)
         content = F.to_json(F.struct(*[F.col(quoted_column(c)) for c in now.columns if c not in bounds]))
 
         def valid(rows: DataFrame, sign: int) -> DataFrame:

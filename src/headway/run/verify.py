@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 from headway import instant
 from headway.errors import CallError
 from headway.interval import Interval
+from headway.lookup import Lookup
 from headway.mode import Mode
 from headway.pipeline import Pipeline
 from headway.plan.analysis import Analysis, analyse, continuous_faults
 from headway.run import agreement, bounded, continuous
-from headway.run.job import Job, Report, opened, scratch
-from headway.source import Ends, Log
+from headway.run.job import Cut, Job, Report, opened, scratch
+from headway.run.upstreams import UpstreamTable
+from headway.run.validity import ValidityTable
+from headway.source import Log
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -89,7 +92,7 @@ def verify(
         raise CallError(
             f"only {', '.join(is_open)} is open to {pipeline.name!r}: there is nothing to compare"
         )
-    ends = _ends(pipeline, analysis, logs, interval)
+    cut = _cut(spark, pipeline, analysis, logs, interval)
     verdict = Verdict(pipeline=pipeline.name)
     mark = uuid.uuid4().hex[:8]
     work = Path(tempfile.mkdtemp(prefix="headway-verify-"))
@@ -106,11 +109,12 @@ def verify(
                 f"{catalog}.headway_verify.{pipeline.name}_{name}_{mark}",
                 f"{pipeline.name}_verify_{mark}_{name}",
             )
+            trial = _without_copies(trial)
             with opened(
                 spark, trial, logs, mode=mode, state=str(work), beats=str(work / "beats"), lease_seconds=3600
             ) as job:
                 used.append(job)
-                report = _run(job, mode, ends, interval, zone)
+                report = _run(job, mode, cut, interval, zone)
                 results[name] = spark.table(trial.sink.table).filter(job.target.result.condition(interval))
                 verdict.modes.append({"name": name, "rows": results[name].count(), "batches": report.batches})
         _compare(verdict, results)
@@ -125,21 +129,27 @@ def verify(
     return verdict
 
 
-def _run(job: Job, mode: Mode, ends: Mapping[str, Ends], interval: Interval, zone: str) -> Report:
+def _without_copies(pipeline: Pipeline) -> Pipeline:
+    """Return the same definition, whose lookups are compared as they stand."""
+    inputs = {n: replace(i, copies=None) if isinstance(i, Lookup) else i for n, i in pipeline.inputs.items()}
+    return replace(pipeline, inputs=inputs)
+
+
+def _run(job: Job, mode: Mode, cut: Cut, interval: Interval, zone: str) -> Report:
     if mode.is_bounded:
         grid = mode.grid(zone)
         whole = Interval(grid.floor(interval.start), grid.ceiling(interval.end))
         request = bounded.Request(
-            mode=mode, grid=grid, ends=ends, wanted=whole, complete=True, records_per_job=1
+            mode=mode, grid=grid, cut=cut, wanted=whole, complete=True, records_per_job=1
         )
         report = bounded.run(job, request)
         report.batches = len(report.intervals)
         return report
     total = sum(
-        ends[name].offsets.minus(
+        cut.ends[name].offsets.minus(
             log.offsets_at(
                 job.analysis.reach.before(interval.start) - job.pipeline.sources[name].earliness_micros,
-                ends[name].offsets,
+                cut.ends[name].offsets,
             )
         )
         for name, log in job.logs.items()
@@ -147,17 +157,21 @@ def _run(job: Job, mode: Mode, ends: Mapping[str, Ends], interval: Interval, zon
     stream = continuous.Request(
         mode=mode,
         grid=Mode(name="corrections", every="1 hour").grid(zone),
-        until=ends,
+        until=cut,
         complete=True,
         begin=interval.start,
-        max_records_per_batch=max(1, total // _BATCHES // len(job.logs)),
+        max_records_per_batch=max(1, total // _BATCHES // max(1, len(job.logs))),
     )
     return continuous.run(job, stream, threading.Event())
 
 
-def _ends(
-    pipeline: Pipeline, analysis: Analysis, logs: Mapping[str, Log], interval: Interval
-) -> dict[str, Ends]:
+def _cut(
+    spark: SparkSession,
+    pipeline: Pipeline,
+    analysis: Analysis,
+    logs: Mapping[str, Log],
+    interval: Interval,
+) -> Cut:
     """Return where each log is cut: behind the last record that the range can depend on."""
     ends = {}
     for name, log in logs.items():
@@ -165,7 +179,15 @@ def _ends(
         last = interval.end + analysis.reach.ahead + source.too_late_micros + source.disorder_micros + 1
         now = log.ends()
         ends[name] = replace(now, offsets=log.offsets_at(instant.clamp(last), now.offsets))
-    return ends
+    upstreams = {name: UpstreamTable(spark, given) for name, given in pipeline.upstreams.items()}
+    validities = {
+        n: ValidityTable(spark, given, shows_bounds=True) for n, given in pipeline.valid_at_event_time.items()
+    }
+    return Cut(
+        ends=ends,
+        versions={name: table.version() for name, table in upstreams.items()},
+        validities={name: table.version() for name, table in validities.items()},
+    )
 
 
 def _compare(verdict: Verdict, results: Mapping[str, DataFrame]) -> None:

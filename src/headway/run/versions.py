@@ -13,6 +13,7 @@ from headway import instant
 from headway.catalog import java_table
 from headway.errors import TransientError, UnavailableError
 from headway.lookup import Lookup
+from headway.result import quoted_column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -46,8 +47,19 @@ def epochs(spark: SparkSession, lookups: Mapping[str, Lookup], start: int, end: 
 
 
 def frame(spark: SparkSession, lookup: Lookup, snapshot: int) -> DataFrame:
-    """Return a lookup's table as it was at a snapshot."""
-    return spark.read.option("versionAsOf", snapshot).table(lookup.table)
+    """Return a lookup's table as it was at a snapshot, with the columns of now: those that came later are null."""
+    from pyspark.sql import functions as F
+
+    rows = spark.read.option("versionAsOf", snapshot).table(lookup.table)
+    columns = spark.table(lookup.table).schema
+    return rows.select(
+        *[
+            F.col(quoted_column(f.name))
+            if f.name in rows.columns
+            else F.lit(None).cast(f.dataType).alias(f.name)
+            for f in columns
+        ]
+    )
 
 
 def tag(spark: SparkSession, lookup: Lookup, snapshot: int) -> None:

@@ -56,7 +56,8 @@ class History:
 
     def newest(self) -> dict[str, str]:
         """Return headway's entries in the summary of the newest own snapshot on `main`, and its id."""
-        return self._own(self.table().currentSnapshot())
+        current = self.table().currentSnapshot()
+        return {} if current is None else self._own(current)
 
     def at(self, snapshot: int) -> Applied:
         """Return what somebody who has followed up to a visible snapshot notes of it."""
