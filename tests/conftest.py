@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from pathlib import Path
@@ -13,6 +14,7 @@ from headway.project import Project
 from headway.run import engine
 from headway.sinks import Delta
 from headway.testing import MODES, Harness
+from headway.testing.rabbitmq import RabbitServer, installed
 
 pytest.register_assert_rewrite("headway.testing.sink_suite")
 
@@ -68,6 +70,21 @@ def broker(tmp_path_factory):
     started.start()
     yield started
     started.stop()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory):
+    if installed() is None:
+        missing = "rabbitmq-server is not installed; `make rabbitmq` installs it where it may"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    server = RabbitServer(tmp_path_factory.mktemp("rabbitmq"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from pydantic import (
 
 from headway.errors import ConfigError, suggestion
 
-__all__ = ["Catalog", "Config", "Database", "Delta", "Kafka", "Spark", "load"]
+__all__ = ["Catalog", "Config", "Database", "Delta", "Kafka", "RabbitMQ", "Spark", "load"]
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}")
 
@@ -57,6 +57,14 @@ class Kafka(_Section):
         ):
             raise ValueError(f"{self.security_protocol} needs sasl_username and sasl_password")
         return self
+
+
+class RabbitMQ(_Section):
+    """Where the RabbitMQ broker is."""
+
+    url: SecretStr
+    """AMQP URL, such as `amqps://${RABBITMQ_USER}:${RABBITMQ_PASSWORD}@host:5671/vhost`: take the password
+    from the environment."""
 
 
 class Catalog(_Section):
@@ -111,9 +119,12 @@ class Config(_Section):
     lease_seconds: float = Field(default=60, gt=0)
     """How long a lease lasts without a sign of life of its holder."""
     kafka: Kafka = Kafka()
+    rabbitmq: RabbitMQ | None = None
     catalogs: dict[str, Catalog] = Field(default_factory=lambda: {"lake": Catalog(embedded=True)})
     databases: dict[str, Database] = Field(default_factory=dict)
     delta: Delta = Delta()
+    extensions: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Sections of sources and sinks that other packages add, by their names."""
     spark: Spark = Spark()
 
     @field_validator("zone")
@@ -232,6 +243,7 @@ def _known(path: tuple[str, ...]) -> list[str]:
     sections: dict[str, type[BaseModel]] = {
         "": Config,
         "kafka": Kafka,
+        "rabbitmq": RabbitMQ,
         "spark": Spark,
         "catalogs": Catalog,
         "databases": Database,

@@ -27,8 +27,15 @@ class Process:
     started: str
 
     @classmethod
-    def start(cls, command: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> Process:
-        """Start a command in a session of its own, its output in a file."""
+    def start(
+        cls,
+        command: Sequence[str],
+        *,
+        log: Path,
+        environment: Mapping[str, str],
+        folder: Path | None = None,
+    ) -> Process:
+        """Start a command in a session of its own, its output in a file; in a folder, or where this process is."""
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as out:
             child = subprocess.Popen(
@@ -37,6 +44,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **environment},
+                cwd=folder,
                 start_new_session=True,
             )
         return cls(child.pid, start_time(child.pid) or "")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from headway import instant
 from headway.errors import DefinitionError
@@ -13,7 +14,7 @@ from headway.offsets import Offsets
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["LATE", "LOG_FIELDS", "Ends", "Log", "Source"]
+__all__ = ["LATE", "LOG_FIELDS", "Ends", "Landing", "Log", "Source"]
 
 LATE = ("drop", "quarantine", "correct")
 """What may become of late and early records."""
@@ -131,11 +132,17 @@ class Source:
             "too_late": self.too_late_micros,
         }
 
-    def open(self, settings: Mapping[str, object]) -> Log:
+    @property
+    def section(self) -> str:
+        """The section of conf/ that says where the log is, such as `kafka`."""
+        raise NotImplementedError
+
+    def open(self, settings: Mapping[str, Any], session: Callable[[], SparkSession]) -> Log:
         """Connect to the log.
 
         Args:
             settings: The section of the project's configuration for this kind of source.
+            session: Waits for Spark, which starts meanwhile, and returns the session.
 
         Raises:
             UnavailableError: The log cannot be reached, or does not exist.
@@ -197,8 +204,14 @@ class Log(Protocol):
         """
         ...
 
-    def stream(self, spark: SparkSession, start: Offsets, limit: int | None) -> DataFrame:
-        """Return a streaming frame of the raw records from `start` on; columns as in `read`."""
+    def stream(self, spark: SparkSession, start: Offsets | None, limit: int | None) -> DataFrame:
+        """Return a streaming frame of the raw records from `start` on; columns as in `read`.
+
+        Args:
+            spark: The session.
+            start: None where the query goes on from its checkpoint.
+            limit: About how many records a micro-batch takes at most; None takes all there are.
+        """
         ...
 
     def parse_stream_offset(self, text: str) -> Offsets | None:
@@ -207,4 +220,25 @@ class Log(Protocol):
 
     def close(self) -> None:
         """Let go of connections."""
+        ...
+
+
+@runtime_checkable
+class Landing(Protocol):
+    """A log that a run fills itself, from a system that keeps no positions."""
+
+    def land(self) -> int:
+        """Take in what waits now, and return how many records that were; called before a bounded run reads.
+
+        Raises:
+            UnavailableError: The system cannot be reached.
+        """
+        ...
+
+    def land_until(self, ended: threading.Event) -> None:
+        """Take in what comes until `ended` is set; called on a thread of its own beside a stream.
+
+        Raises:
+            UnavailableError: The system no longer answers; what was not confirmed comes again.
+        """
         ...

@@ -119,6 +119,41 @@ def test_a_row_for_the_future_corrects_nothing(harness, log, placed, prices, spa
     assert all(revision == 1 for _, revision in report.intervals)
 
 
+def test_a_run_without_anything_due_does_not_look_on_behalf_of_a_stream(harness, log, placed, prices, spark):
+    """The stream stands still, and has shown or kept a record of the open hour with the price as it was."""
+    put(log, "00:10", "01:10", "02:10", "02:40")
+    harness.run_again(placed, {"s": log}, MODES["continuous"])
+    spark.sql(f"UPDATE {prices} SET valid_from = TIMESTAMP '2013-02-01T02:30:00Z' WHERE price = 2")
+    spark.sql(f"UPDATE {prices} SET valid_to = TIMESTAMP '2013-02-01T02:30:00Z' WHERE price = 1")
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    put(log, "06:10")
+    harness.run_again(placed, {"s": log}, MODES["continuous"], complete=True)
+    held = harness.table(placed)
+    if "at" in held.columns:
+        found = held.selectExpr("date_format(at, 'HH:mm') AS at", "price").collect()
+        assert {r["at"]: r["price"] for r in found} == {
+            "00:10": 1,
+            "01:10": 1,
+            "02:10": 1,
+            "02:40": 2,
+            "06:10": 2,
+        }
+    else:
+        assert shown(harness, placed) == {"00": 1, "01": 1, "02": 3, "06": 2}
+
+
+def test_a_table_that_was_made_anew_is_looked_at_from_its_beginning(harness, log, placed, prices, spark):
+    put(log, "00:10", "01:10", "05:10")
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    spark.sql(f"DROP TABLE {prices}")
+    spark.sql(
+        f"CREATE TABLE {prices} (k string, price int, valid_from timestamp, valid_to timestamp) USING iceberg"
+    )
+    spark.sql(f"INSERT INTO {prices} VALUES ('a', 5, NULL, NULL)")
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    assert shown(harness, placed)["01"] == 5
+
+
 def test_what_was_published_by_name_is_corrected_too(harness, log, placed, prices, spark):
     put(log, "00:10", "01:10", "05:10")
     named = Interval(DAY + HOUR, DAY + 2 * HOUR)

@@ -46,7 +46,7 @@ def send(broker, topic):
 
 def opened(broker, topic):
     return sources.Kafka(topic, schema="at timestamp", event_time="at").open(
-        {"bootstrap_servers": broker.servers}
+        {"bootstrap_servers": broker.servers}, lambda: None
     )
 
 

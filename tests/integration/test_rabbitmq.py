@@ -8,11 +8,13 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
+import pika
 import pytest
 from pydantic import SecretStr
 
 from headway import instant
-from headway.errors import ConfigError, UnavailableError
+from headway.catalog import java_table
+from headway.errors import ConfigError, DefinitionError, UnavailableError
 from headway.interval import Interval
 from headway.run import continuous, landing
 from headway.run.verify import verify
@@ -232,6 +234,69 @@ def test_the_modes_agree(harness, define, rabbitmq, queue, table, open_log, spar
     assert [m["rows"] for m in verdict.modes] == [2, 2, 2]
 
 
+def test_an_empty_id_is_none_and_odd_bytes_are_landed(rabbitmq, queue, table, open_log, spark):
+    put(rabbitmq, queue, ["", ""])
+    with pika.BlockingConnection(pika.URLParameters(rabbitmq.url)) as connection:
+        odd = pika.BasicProperties(message_id="x", headers={"n": 7, "raw": b"\xff", "none": None})
+        connection.channel().basic_publish("", queue, b"\xff\x00", odd)
+    assert open_log().land() == 3
+    assert landed(spark, table) == [None, None, "x"]
+    headers = spark.table(table).orderBy("offset").collect()[-1]["headers"]
+    assert {h["key"]: bytes(h["value"]) for h in headers} == {"n": b"7", "raw": b"\xff", "none": b"None"}
+
+
+def test_large_messages_land_in_parts(rabbitmq, queue, table, open_log, spark):
+    rabbitmq.publish(queue, [b"x" * 9_000_000] * 8)
+    assert open_log().land() == 8
+    assert landed(spark, table) == [None] * 8
+    assert spark.sql(f"SELECT * FROM {table}.snapshots").count() >= 3  # the first one is empty
+
+
+def test_a_queue_that_is_deleted_under_a_stream_ends_it(rabbitmq, queue, open_log):
+    put(rabbitmq, queue, ["one"])
+    log = open_log()
+    with ThreadPoolExecutor(1) as pool:
+        ended = threading.Event()
+        running = pool.submit(log.land_until, ended)
+        _await(lambda: log.ends().offsets[0] == 1, running)
+        with pika.BlockingConnection(pika.URLParameters(rabbitmq.url)) as connection:
+            connection.channel().queue_delete(queue)
+        try:
+            with pytest.raises(UnavailableError, match="no longer delivers"):
+                running.result(timeout=30)
+        finally:
+            ended.set()
+
+
+def test_a_landing_table_belongs_to_one_queue(rabbitmq, queue, table, open_log, spark):
+    open_log()
+    with pytest.raises(DefinitionError, match=f"belongs to the queue '{queue}'"):
+        LandingTable(spark, table, "another")
+
+
+def test_a_stream_goes_on_after_expiry_has_taken_what_it_began_with(
+    harness, define, rabbitmq, queue, table, open_log, spark
+):
+    placed = harness.place(define(COUNTS.format(queue=queue, table=table)))
+    put(rabbitmq, queue, NAMES[:4], ("01:10", "02:10"))
+    harness.run_again(placed, {"orders": open_log()}, MODES["continuous"])
+    put(rabbitmq, queue, NAMES[4:6], ("01:10",))
+    log = open_log()
+    log.land()
+    current = java_table(spark, table).currentSnapshot()
+    spark.sql(
+        f"CALL lake.system.expire_snapshots(table => '{table}', retain_last => 2, "
+        f"older_than => TIMESTAMP '{instant.iso(current.timestampMillis() * 1_000)}')"
+    )
+    put(rabbitmq, queue, NAMES[6:], ("05:10",))
+    harness.run_again(placed, {"orders": open_log()}, MODES["continuous"], complete=True)
+    assert {r["window"]["start"].strftime("%H"): r["n"] for r in harness.table(placed).collect()} == {
+        "01": 4,
+        "02": 2,
+        "05": 6,
+    }
+
+
 def test_a_queue_or_a_user_that_is_not_there_is_named_without_the_password(rabbitmq, queue, open_log):
     with pytest.raises(UnavailableError, match=f"no queue '{queue}'"):
         open_log().land()
@@ -239,6 +304,10 @@ def test_a_queue_or_a_user_that_is_not_there_is_named_without_the_password(rabbi
     with pytest.raises(ConfigError, match="refuses this user") as caught:
         open_log(url=wrong).land()
     assert "hunter2" not in str(caught.value)
+    for wrong in ("amqp://guest:hun#ter2@127.0.0.1:1/x", "http://guest:hunter2@127.0.0.1/"):
+        with pytest.raises(ConfigError, match="no AMQP URL") as caught:
+            open_log(url=wrong).land()
+        assert "hun" not in str(caught.value)
     with pytest.raises(UnavailableError, match="no RabbitMQ broker answers"):
         open_log(url="amqp://guest:hunter2@127.0.0.1:1/%2F").land()
 

@@ -9,13 +9,14 @@ from dataclasses import replace
 import pytest
 
 from headway import instant
+from headway.catalog import java_table
 from headway.errors import CallError, LeaseHeldError, LostDataError, NotYetClosedError, ResultError
 from headway.interval import Interval
 from headway.offsets import Offsets
 from headway.ownership import Ownership
 from headway.run import bounded, continuous
 from headway.run.job import Report
-from headway.sinks.iceberg_table import IcebergTable, java_table
+from headway.sinks.iceberg_table import IcebergTable
 from headway.testing import MODES, Clock, MemoryLog
 
 pytestmark = pytest.mark.slow
@@ -412,7 +413,7 @@ def test_a_stream_that_begins_at_a_named_instant_leaves_nothing_to_corrections(h
         request = continuous.Request(
             mode=MODES["continuous"],
             grid=MODES["hourly"].grid("UTC"),
-            until={"s": log.ends()},
+            until=job.cut(),
             complete=True,
             begin=DAY + 2 * HOUR,
             max_records_per_batch=1,
@@ -462,10 +463,8 @@ def test_a_stream_goes_on_where_its_checkpoint_stands(harness, log, placed):
     harness.run_again(placed, {"s": log}, MODES["continuous"])
     put(log, "01:20", "04:10", "05:10", "06:10")
     with harness.job(placed, {"s": log}, MODES["hourly"]) as job:
-        ends = {"s": log.ends()}
-        asked = bounded.Request(
-            mode=MODES["hourly"], grid=MODES["hourly"].grid("UTC"), ends=ends, beside_stream=True
-        )
+        grid = MODES["hourly"].grid("UTC")
+        asked = bounded.Request(mode=MODES["hourly"], grid=grid, cut=job.cut(), beside_stream=True)
         bounded._look_at_the_rest(job, asked, Report(pipeline="p", mode="hourly", lineage="bounded"))
     put(log, "12:00")
     report = harness.run_again(

@@ -8,10 +8,10 @@ from typing import Any
 from headway.embedded import archive, jars
 from headway.embedded.broker import Broker
 from headway.embedded.postgres import Postgres
-from headway.errors import UnavailableError
+from headway.errors import ConfigError, UnavailableError
 from headway.project import Project
 
-__all__ = ["databases", "down", "kafka", "servers", "up"]
+__all__ = ["databases", "down", "kafka", "section", "servers", "up"]
 
 
 def up(project: Project, say: Callable[[str], None]) -> str:
@@ -64,6 +64,23 @@ def kafka(project: Project) -> dict[str, Any]:
     return project.config.kafka.model_dump() | {"bootstrap_servers": servers}
 
 
+def section(project: Project, name: str) -> dict[str, Any]:
+    """Return a section of conf/ as a source or a sink gets it; `extensions.NAME` is NAME.
+
+    Raises:
+        ConfigError: There is no such section.
+        UnavailableError: It means an embedded server that does not run.
+    """
+    if name == "kafka":
+        return kafka(project)
+    config = project.config
+    found = getattr(config, name, None) if name in type(config).model_fields else config.extensions.get(name)
+    if found is None:
+        where = name if name in type(config).model_fields else f"extensions.{name}"
+        raise ConfigError(f"conf/ has no section {where!r}, which this pipeline needs")
+    return dict(found)
+
+
 def databases(project: Project, names: Collection[str]) -> dict[str, str]:
     """Return the connection strings of databases, by their names in conf/; names that it lacks are left out.
 
@@ -79,7 +96,22 @@ def databases(project: Project, names: Collection[str]) -> dict[str, str]:
             if database.dsn is None
             else database.dsn.get_secret_value()
         )
+        _require_readable(name, dsn)
         if dsn is None:
             raise UnavailableError("the embedded Postgres does not run", hint="Start it with `headway up`.")
         found[name] = dsn
     return found
+
+
+def _require_readable(name: str, dsn: str | None) -> None:
+    """See that libpq can read a connection string; what is wrong with it may be the password, so it is not quoted."""
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        conninfo_to_dict(dsn or "")
+    except ProgrammingError:
+        raise ConfigError(
+            f"databases.{name}.dsn in conf/ is no connection string that libpq reads",
+            hint="Write postgresql://user:password@host:5432/name, with / ? # and % in the password percent-encoded.",
+        ) from None

@@ -124,8 +124,9 @@ class Copies:
                     asked.execute(sql.SQL("SELECT * FROM {} LIMIT 0").format(name))
                     columns = asked.description or []
                 kinds = [_kind(column, connection) for column in columns]
+                # Postgres has times that are infinite, and nobody else has.
                 chosen = [
-                    sql.Identifier(c.name)
+                    _finite(sql.Identifier(c.name), kind)
                     if kind is not None
                     else sql.SQL("{}::text").format(sql.Identifier(c.name))
                     for c, kind in zip(columns, kinds, strict=True)
@@ -152,6 +153,12 @@ class Copies:
                 hint="Mend the name of the table, or the user's rights.",
             ) from exc
         return self._spark.createDataFrame(pa.Table.from_batches(parts, arrow), schema)
+
+
+def _finite(column: sql.Identifier, kind: str) -> sql.Composable:
+    if kind not in ("date", "timestamp", "timestamp_ntz"):
+        return column
+    return sql.SQL("nullif(nullif({0}, 'infinity'), '-infinity')").format(column)
 
 
 def _kind(column: psycopg.Column, connection: psycopg.Connection[Any]) -> str | None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from headway.source import Log, Source
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 __all__ = ["Kafka"]
 
@@ -19,7 +23,12 @@ class Kafka(Source):
 
     __slots__ = ()
 
-    def open(self, settings: Mapping[str, object]) -> Log:
+    @property
+    def section(self) -> str:
+        """The section `kafka` of conf/."""
+        return "kafka"
+
+    def open(self, settings: Mapping[str, Any], session: Callable[[], SparkSession]) -> Log:
         """Connect to the brokers of `kafka` in conf; see `Source.open`."""
         from headway.sources.kafka_log import KafkaLog
 

@@ -119,8 +119,9 @@ class KafkaLog:
             endingOffsets=self._spark_offsets(end),
         ).load()
 
-    def stream(self, spark: SparkSession, start: Offsets, limit: int | None) -> DataFrame:
+    def stream(self, spark: SparkSession, start: Offsets | None, limit: int | None) -> DataFrame:
         """Return a streaming frame of the raw records from `start` on."""
+        start = self.begins() if start is None else start
         self._require(start)
         reader = spark.readStream.format("kafka").options(**self._reader_options(None))
         if limit is not None:

@@ -20,7 +20,7 @@ from pyspark.errors import PySparkException
 
 from headway import instant
 from headway.catalog import ancestry, java_table, quoted
-from headway.errors import TransientError
+from headway.errors import DefinitionError, TransientError, UnavailableError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,8 +36,11 @@ COLUMNS = (
 
 THROUGH = "headway.landed-through"
 """Entry in the summary of a landing's snapshot: the offset below which everything has landed."""
+_QUEUE = "headway.queue"
+"""Property of the table: whose messages it holds."""
 _REMEMBERED = 1_000_000
 _RACES = 20
+_LOST_RACES = ("CommitFailed", "CommitStateUnknown", "Cannot fast-forward", "Cannot commit")
 _BRANCH_LASTS = 24 * 3_600_000
 _PROPERTIES = {
     "format-version": "2",
@@ -87,13 +90,15 @@ class LandingTable:
 
     def through(self, snapshot: int) -> int:
         """Return the offset below which everything is landed at a snapshot."""
-        table = self._handle
+        table = java_table(self._spark, self.name)
         for found in ancestry(table, table.snapshot(snapshot)):
             landed = found.summary().get(THROUGH)
             if landed is not None:
                 return int(landed)
-        # Expiry has left commits of maintenance only.
-        last = self._spark.table(self.name).agg({"offset": "max"}).first()
+        # Expiry has left commits of maintenance only, or nothing has landed.
+        last = (
+            self._spark.read.option("versionAsOf", snapshot).table(self.name).agg({"offset": "max"}).first()
+        )
         return 0 if last is None or last[0] is None else int(last[0]) + 1
 
     def land(self, messages: Sequence[Message]) -> int:
@@ -123,14 +128,21 @@ class LandingTable:
         if not self._spark.catalog.tableExists(self.name):
             namespace = self.name.rpartition(".")[0]
             self._spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {quoted(self._spark, namespace)}")
-            properties = ", ".join(f"'{k}' = '{v}'" for k, v in _PROPERTIES.items())
+            given = {**_PROPERTIES, _QUEUE: self._topic.replace("'", "\\'")}
+            properties = ", ".join(f"'{k}' = '{v}'" for k, v in given.items())
             self._spark.sql(
                 f"CREATE TABLE IF NOT EXISTS {quoted(self._spark, self.name)} ({COLUMNS}, message_id string) "
                 f"USING iceberg PARTITIONED BY (days(timestamp)) TBLPROPERTIES ({properties})"
             )
         table = java_table(self._spark, self.name)
+        queue = table.properties().get(_QUEUE)
+        if queue != self._topic:
+            raise DefinitionError(
+                f"the landing table {self.name} belongs to the queue {queue!r}, not to {self._topic!r}",
+                hint="Give each queue a landing table of its own.",
+            )
         if table.currentSnapshot() is None:
-            table.newFastAppend().set(THROUGH, "0").commit()
+            table.newFastAppend().commit()  # without a number: another lander may be quicker
 
     def _catch_up(self) -> int:
         """Learn what others have landed, and return the visible snapshot."""
@@ -217,9 +229,19 @@ class LandingTable:
 
 
 def _is_done(change: Callable[[], Any]) -> bool:
-    """Change the table's branches; False where somebody else has committed meanwhile."""
+    """Change the table's branches; False where somebody else has committed meanwhile.
+
+    Raises:
+        UnavailableError: The catalog refuses it for another reason.
+    """
     try:
         change()
-    except (Py4JJavaError, PySparkException):
+    except (Py4JJavaError, PySparkException) as exc:
+        said = str(exc)
+        if not any(reason in said for reason in _LOST_RACES):
+            raise UnavailableError(
+                f"the catalog did not take a landing: {said.strip().splitlines()[0]}",
+                hint="Look at the catalog, then run the same command again.",
+            ) from exc
         return False
     return True

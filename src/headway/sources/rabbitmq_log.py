@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from headway import instant
-from headway.catalog import ancestry
-from headway.errors import LostDataError
+from headway.catalog import ancestry, java_table
+from headway.errors import LostDataError, UnavailableError
 from headway.offsets import Offsets
 from headway.source import Ends
 from headway.sources.landing_table import THROUGH, LandingTable
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["RabbitMQLog"]
 
 _RAW = ("key", "value", "topic", "partition", "offset", "timestamp", "headers")
+_PATIENCE = 30.0
 _QUIET = 1.0
 """Seconds after the first message at which what was taken is landed."""
 
@@ -37,6 +38,7 @@ class RabbitMQLog:
         self._source = source
         self._url = settings["url"]
         self._landing = LandingTable(spark, source.landing, source.name)
+        self._handle: Any = java_table(spark, source.landing)
         self._start = Offsets({0: 0})
 
     # Filling it
@@ -46,12 +48,19 @@ class RabbitMQLog:
         landed = 0
         with Queue(self._url, self._source.name, self._source.prefetch) as queue:
             left = queue.ready()
+            until = time.monotonic() + _PATIENCE
             while left > 0:
                 taken = queue.take(min(left, self._source.prefetch), patience=_QUIET)
-                if not taken:
-                    break  # another consumer has them
-                landed += self._keep(queue, taken)
-                left -= len(taken)
+                if taken:
+                    landed += self._keep(queue, taken)
+                    until = time.monotonic() + _PATIENCE
+                elif time.monotonic() > until:
+                    raise UnavailableError(
+                        f"RabbitMQ holds {left} messages of {self._source.name!r}, and has delivered none for {_PATIENCE:.0f} s",
+                        hint="Look at the broker, then run the same command again.",
+                    )
+                # Another consumer may take some of them.
+                left = min(left - len(taken), left if taken else queue.ready())
         return landed
 
     def land_until(self, ended: threading.Event) -> None:
@@ -66,7 +75,7 @@ class RabbitMQLog:
 
     def identity(self) -> str:
         """Return the id that the catalog gave the table when it was made."""
-        return str(self._landing.table().uuid())
+        return str(self._table().uuid())
 
     def begins(self) -> Offsets:
         """Return the first offset that is left in the table."""
@@ -117,7 +126,7 @@ class RabbitMQLog:
         within = (F.col("offset") >= first) & (F.col("offset") < end[0])
         return spark.table(self._source.landing).filter(within).select(*_RAW)
 
-    def stream(self, spark: SparkSession, start: Offsets, limit: int | None) -> DataFrame:
+    def stream(self, spark: SparkSession, start: Offsets | None, limit: int | None) -> DataFrame:
         """Return a streaming frame of the raw records from `start` on, landing by landing.
 
         `limit` is kept to by whole landings.
@@ -127,12 +136,13 @@ class RabbitMQLog:
         """
         from pyspark.sql import functions as F
 
-        self._start = start
-        first = start.get(0, 0)
+        self._start = self.begins() if start is None else start
+        first = self._start.get(0, 0)
         options = {"streaming-skip-overwrite-snapshots": "true", "streaming-skip-delete-snapshots": "true"}
         if limit is not None:
             options["streaming-max-rows-per-micro-batch"] = str(limit)
-        options["stream-from-timestamp"] = str(self._streams_from(first))
+        if start is not None:
+            options["stream-from-timestamp"] = str(self._streams_from(first))
         frame = spark.readStream.format("iceberg").options(**options).load(self._source.landing)
         return frame.filter(F.col("offset") >= first).select(*_RAW)
 
@@ -143,7 +153,7 @@ class RabbitMQLog:
             return None
         if data["snapshot_id"] < 0:
             return self._start
-        snapshot = self._landing.table().snapshot(data["snapshot_id"])
+        snapshot = self._table().snapshot(data["snapshot_id"])
         if snapshot is None:
             return None
         is_taken = data["position"] > 0 or snapshot.parentId() is None
@@ -160,23 +170,33 @@ class RabbitMQLog:
         return landed
 
     def _through(self) -> int:
-        return self._landing.through(int(self._landing.table().currentSnapshot().snapshotId()))
+        return self._landing.through(int(self._table().currentSnapshot().snapshotId()))
+
+    def _table(self) -> Any:
+        """Return a handle for reading; the lander has its own, on a thread of its own."""
+        self._handle.refresh()
+        return self._handle
 
     def _streams_from(self, first: int) -> int:
         """Return the moment, in milliseconds, from which on commits land an offset and what follows it."""
-        table = self._landing.table()
+        table = self._table()
         oldest = table.currentSnapshot()
+        moment = int(oldest.timestampMillis())
+        if first >= self._through():
+            return moment - 1
         for snapshot in ancestry(table, oldest):
             oldest = snapshot
+            # Landers' clocks differ, so a later commit may have an earlier time.
+            moment = min(moment, int(snapshot.timestampMillis()))
             landed = snapshot.summary().get(THROUGH)
             if landed is not None and int(landed) <= first:
-                return int(snapshot.timestampMillis()) - 1
+                return moment - 1
         if oldest.parentId() is not None:
             raise LostDataError(
                 f"{self._source.landing} no longer has the commits that landed offset {first}, which a stream reads",
                 hint="Publish what lies before with a bounded mode; a stream goes on after it.",
             )
-        return int(oldest.timestampMillis()) - 1
+        return moment - 1
 
     def _arrival(self, which: str, condition: Column | None) -> dict[int, int]:
         from pyspark.sql import functions as F

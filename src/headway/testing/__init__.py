@@ -31,9 +31,9 @@ from headway.interval import Interval
 from headway.mode import Mode
 from headway.offsets import Offsets
 from headway.pipeline import Pipeline
-from headway.run import bounded, continuous
+from headway.run import bounded, continuous, landing
 from headway.run.job import Job, Report, opened, scratch
-from headway.source import Ends
+from headway.source import Ends, Log
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -156,8 +156,9 @@ class MemoryLog:
         taken = [r for p in end for r in self._records.get(p, [])[start.get(p, 0) : end[p]]]
         return spark.createDataFrame([_row(self.topic, r) for r in taken], _RAW)
 
-    def stream(self, spark: SparkSession, start: Offsets, limit: int | None) -> DataFrame:
+    def stream(self, spark: SparkSession, start: Offsets | None, limit: int | None) -> DataFrame:
         """See `headway.source.Log.stream`."""
+        start = self.begins() if start is None else start
         options = {
             "topic": self.topic,
             "folder": str(self._folder),
@@ -206,7 +207,7 @@ class Harness:
     def run(
         self,
         pipeline: Pipeline,
-        logs: Mapping[str, MemoryLog],
+        logs: Mapping[str, Log],
         mode: Mode,
         *,
         complete: bool = True,
@@ -233,7 +234,7 @@ class Harness:
     def run_again(
         self,
         placed: Pipeline,
-        logs: Mapping[str, MemoryLog],
+        logs: Mapping[str, Log],
         mode: Mode,
         *,
         complete: bool = False,
@@ -243,12 +244,13 @@ class Harness:
     ) -> Report:
         """Run a placed pipeline as `headway run` does: on what its table holds already."""
         with self.job(placed, logs, mode) as job:
-            ends = {name: log.ends() for name, log in logs.items()}
+            landing.land(job)
+            cut = job.cut()
             if not mode.is_bounded:
                 stream = continuous.Request(
                     mode=mode,
                     grid=MODES["hourly"].grid(self._zone),
-                    until=ends,
+                    until=cut,
                     complete=complete,
                     max_records_per_batch=max_records_per_batch,
                 )
@@ -256,7 +258,7 @@ class Harness:
             request = bounded.Request(
                 mode=mode,
                 grid=mode.grid(self._zone),
-                ends=ends,
+                cut=cut,
                 wanted=wanted,
                 complete=complete,
                 records_per_job=records_per_job,
@@ -264,7 +266,7 @@ class Harness:
             return bounded.run(job, request)
 
     @contextmanager
-    def job(self, placed: Pipeline, logs: Mapping[str, MemoryLog], mode: Mode) -> Iterator[Job]:
+    def job(self, placed: Pipeline, logs: Mapping[str, Log], mode: Mode) -> Iterator[Job]:
         """Open a placed pipeline for one run, with its lease."""
         with opened(
             self._spark,

@@ -63,6 +63,7 @@ class RabbitServer:
         self._process = Process.start(
             [server],
             log=log,
+            folder=self._folder,
             environment={
                 "HOME": str(self._folder),
                 "RABBITMQ_NODENAME": f"headway_{self._port}@localhost",

@@ -86,8 +86,9 @@ class LinesLog:
         rows = list(_records(self._folder, start, end))
         return spark.createDataFrame(rows, _COLUMNS)
 
-    def stream(self, spark: SparkSession, start: Offsets, limit: int | None) -> DataFrame:
+    def stream(self, spark: SparkSession, start: Offsets | None, limit: int | None) -> DataFrame:
         """Return a streaming frame of the lines from `start` on."""
+        start = self.begins() if start is None else start
         options = {"folder": self._folder, "start": json.dumps(start.to_json()), "limit": str(limit or 0)}
         return spark.readStream.format(_FORMAT).options(**options).load()
 
