@@ -35,6 +35,10 @@ SHAPES = {
         "a",
         'a.groupBy(F.window("at", "1 hour"), "k").count().select(F.col("window.start").alias("o"), "k", "count")',
     ),
+    "a window placed by its end": (
+        "a",
+        'a.groupBy(F.window("at", "1 hour"), "k").count().select(F.col("window.end").alias("o"), "k", "count")',
+    ),
     "a session placed by its start": (
         "a",
         SESSIONS + '.select(F.col("session.start").alias("o"), "k", "count")',
