@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.headway-setup
 
-.PHONY: help setup demo check test test-fast law crash bench lock format clean
+.PHONY: help setup rabbitmq demo check test test-fast law crash landing bench lock format clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -31,11 +31,24 @@ check: setup ## ruff, mypy --strict, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+rabbitmq: ## the RabbitMQ server that tests start, where this user may install it
+	@test -x /usr/lib/rabbitmq/bin/rabbitmq-server || command -v rabbitmq-server > /dev/null || { \
+	  as_root="$$([ "$$(id -u)" = 0 ] || echo sudo -n)"; \
+	  echo "installing rabbitmq-server"; \
+	  $$as_root apt-get -qq update > /dev/null \
+	    && $$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends rabbitmq-server > /dev/null \
+	    || echo "rabbitmq-server is missing and could not be installed: its tests are skipped (with CI set, they fail)"; }
+
+EXAMPLES := .venv/.headway-examples
+$(EXAMPLES): $(STAMP) examples/headway-lines/pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index --no-build-isolation --editable examples/headway-lines
+	@touch $(EXAMPLES)
+
 WORKERS ?= 2
-test: setup ## every test, on real Spark, Kafka and Iceberg, in WORKERS processes with a session each
+test: setup rabbitmq $(EXAMPLES) ## every test, on real Spark, Kafka and Iceberg, in WORKERS processes with a session each
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-test-fast: setup ## the tests that need no servers
+test-fast: setup $(EXAMPLES) ## the tests that need no servers
 	$(BIN)/python -m pytest -m "not servers and not slow"
 
 CASES ?= 1000
@@ -46,6 +59,11 @@ law: setup ## random logs through each pipeline in all modes: make law CASES=100
 SEEDS ?= 5
 crash: setup ## a run with every sink, killed at each named point: make crash SEEDS=5
 	HEADWAY_CRASH_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/faults/test_crash.py -s
+
+MESSAGES ?= 100000
+KILLS ?= 20
+landing: setup rabbitmq ## a run that lands messages from RabbitMQ, killed again and again: make landing MESSAGES=100000 KILLS=20
+	HEADWAY_LANDING_MESSAGES=$(MESSAGES) HEADWAY_LANDING_KILLS=$(KILLS) $(BIN)/python -m pytest tests/faults/test_landing_kill.py -s
 
 ONLY ?=
 bench: setup ## every benchmark, or one: make bench ONLY=startup

@@ -9,7 +9,16 @@ from dataclasses import asdict
 
 from bench.ground import ROOT
 
-NAMES = ("startup", "trigger", "year", "engine_cost", "memory", "postgres_sink", "kafka_sink")
+NAMES = (
+    "startup",
+    "trigger",
+    "year",
+    "engine_cost",
+    "memory",
+    "postgres_sink",
+    "kafka_sink",
+    "rabbitmq_landing",
+)
 RESULTS = ROOT / "bench" / "results.json"
 
 

@@ -33,16 +33,16 @@ def ours(spark, shape, mode_name, *, per_batch=EVENTS // BATCHES, stop=None):
     mode = own.modes[mode_name]
     name = f"{shape}_{uuid.uuid4().hex[:6]}"
     placed = scratch(own.pipelines[shape], f"lake.bench.{name}", name)
-    logs = connect(own, placed)
+    logs = connect(own, placed, lambda: spark)
     with begun(own, spark, placed, logs, mode) as job:
-        ends = {n: log.ends() for n, log in logs.items()}
+        cut = job.cut()
         if mode.is_bounded:
-            bounded.run(job, bounded.Request(mode=mode, grid=mode.grid("UTC"), ends=ends, complete=True))
+            bounded.run(job, bounded.Request(mode=mode, grid=mode.grid("UTC"), cut=cut, complete=True))
         else:
             request = continuous.Request(
                 mode=mode,
                 grid=own.modes["hourly"].grid("UTC"),
-                until=None if stop else ends,
+                until=None if stop else cut,
                 complete=stop is None,
                 max_records_per_batch=per_batch,
             )

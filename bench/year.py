@@ -47,12 +47,10 @@ def by_headway(spark, _where) -> int:
     own = project()
     mode = own.modes["daily"]
     placed = scratch(own.pipelines["punctuality"], "lake.bench.year", "year")
-    logs = connect(own, placed)
+    logs = connect(own, placed, lambda: spark)
     with begun(own, spark, placed, logs, mode) as job:
-        ends = {n: log.ends() for n, log in logs.items()}
-        bounded.run(
-            job, bounded.Request(mode=mode, grid=mode.grid("America/New_York"), ends=ends, complete=True)
-        )
+        grid = mode.grid("America/New_York")
+        bounded.run(job, bounded.Request(mode=mode, grid=grid, cut=job.cut(), complete=True))
         count = spark.table("lake.bench.year.files").count()
     job.target.drop()
     job.books.drop()
