@@ -297,6 +297,21 @@ def test_a_stream_goes_on_after_expiry_has_taken_what_it_began_with(
     }
 
 
+def test_numbers_go_on_where_they_were_after_old_messages_were_deleted_and_expired(
+    rabbitmq, queue, table, open_log, spark
+):
+    put(rabbitmq, queue, NAMES[:4])
+    open_log().land()
+    spark.sql(f"DELETE FROM {table}")
+    later = java_table(spark, table).currentSnapshot().timestampMillis() + 1
+    java_table(spark, table).expireSnapshots().expireOlderThan(later).retainLast(1).commit()
+    assert open_log().ends().offsets[0] == 4
+    put(rabbitmq, queue, NAMES[4:6])
+    assert open_log().land() == 2
+    assert [row["offset"] for row in spark.table(table).orderBy("offset").collect()] == [4, 5]
+    assert open_log().begins()[0] == 4
+
+
 def test_a_queue_or_a_user_that_is_not_there_is_named_without_the_password(rabbitmq, queue, open_log):
     with pytest.raises(UnavailableError, match=f"no queue '{queue}'"):
         open_log().land()

@@ -77,7 +77,10 @@ def section(project: Project, name: str) -> dict[str, Any]:
     found = getattr(config, name, None) if name in type(config).model_fields else config.extensions.get(name)
     if found is None:
         where = name if name in type(config).model_fields else f"extensions.{name}"
-        raise ConfigError(f"conf/ has no section {where!r}, which this pipeline needs")
+        raise ConfigError(
+            f"conf/ has no section {where!r}, which this pipeline needs",
+            hint="docs/reference/configuration.md lists the keys of each section.",
+        )
     return dict(found)
 
 

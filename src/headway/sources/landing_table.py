@@ -36,6 +36,8 @@ COLUMNS = (
 
 THROUGH = "headway.landed-through"
 """Entry in the summary of a landing's snapshot: the offset below which everything has landed."""
+_TAG = "headway"
+"""Of the newest landing, so that expiry cannot take what it says."""
 _QUEUE = "headway.queue"
 """Property of the table: whose messages it holds."""
 _REMEMBERED = 1_000_000
@@ -95,7 +97,10 @@ class LandingTable:
             landed = found.summary().get(THROUGH)
             if landed is not None:
                 return int(landed)
-        # Expiry has left commits of maintenance only, or nothing has landed.
+        # Expiry has left commits of maintenance above the newest landing, which is tagged; or nothing has landed.
+        tagged = table.snapshot(_TAG) if table.refs().containsKey(_TAG) else None
+        if tagged is not None and tagged.sequenceNumber() <= table.snapshot(snapshot).sequenceNumber():
+            return int(tagged.summary().get(THROUGH))
         last = (
             self._spark.read.option("versionAsOf", snapshot).table(self.name).agg({"offset": "max"}).first()
         )
@@ -195,8 +200,13 @@ class LandingTable:
         return _is_done(refs.commit)
 
     def _show(self, head: int) -> bool:
-        refs = self._handle.manageSnapshots()
-        if _is_done(lambda: refs.fastForwardBranch("main", self._branch).commit()):
+        has_tag = self._handle.refs().containsKey(_TAG)
+
+        def show() -> None:
+            refs = self._handle.manageSnapshots().fastForwardBranch("main", self._branch)
+            (refs.replaceTag if has_tag else refs.createTag)(_TAG, head).commit()
+
+        if _is_done(show):
             return True
         # A catalog may lose its answer and not the commit.
         jvm = self._spark._jvm
