@@ -54,7 +54,7 @@ test-fast: setup $(EXAMPLES) ## the tests that need no servers
 CASES ?= 1000
 SEED ?= 1
 law: setup ## random logs through each pipeline in all modes: make law CASES=1000 SEED=1
-	HEADWAY_LAW_CASES=$(CASES) HEADWAY_LAW_SEED=$(SEED) $(BIN)/python -m pytest tests/modes/test_law.py -s
+	HEADWAY_LAW_CASES=$(CASES) HEADWAY_LAW_SEED=$(SEED) $(BIN)/python -m pytest tests/modes/test_law.py -v -n $(WORKERS) --dist worksteal
 
 SEEDS ?= 5
 crash: setup ## a run with every sink, killed at each named point: make crash SEEDS=5

@@ -86,7 +86,11 @@ def weather(rng: random.Random) -> MemoryLog:
     return log
 
 
-@pytest.mark.parametrize("case", range(CASES))
+def spelled(case):
+    return f"seed-{SEED + case}-{PIPELINES[case % len(PIPELINES)]}"
+
+
+@pytest.mark.parametrize("case", range(CASES), ids=spelled)
 def test_every_mode_gives_the_same_rows(case, harness, project, spark):
     seed = SEED + case
     rng = random.Random(seed)
