@@ -60,6 +60,11 @@ def log():
     made.close()
 
 
+@pytest.fixture
+def rows(harness, define, prices):
+    return place(harness, define, prices)
+
+
 @pytest.fixture(params=["row by row", "windows"])
 def placed(request, harness, define, prices):
     return place(harness, define, prices, is_rows=request.param == "row by row")
@@ -96,26 +101,27 @@ def test_a_record_sees_the_row_that_is_valid_at_its_event_time(harness, log, pla
     assert shown(harness, placed) == {"00": 1, "01": 1, "02": 2, "03": 2}
 
 
-def test_a_row_that_is_changed_later_is_a_correction_of_its_time(harness, log, placed, prices, spark, mode):
+@pytest.mark.parametrize("name", ["hourly", "continuous"])
+def test_a_row_that_is_changed_later_is_a_correction_of_its_time(harness, log, placed, prices, spark, name):
+    mode = MODES[name]
     put(log, "00:10", "01:10", "02:10", "03:10", "05:10")
     harness.run_again(placed, {"s": log}, mode)
-    if mode.name != "daily":  # whose first interval is open
-        before = {hour: n for hour, n in shown(harness, placed).items() if hour < "04"}
-        assert before == {"00": 1, "01": 1, "02": 2, "03": 2}
+    before = {hour: n for hour, n in shown(harness, placed).items() if hour < "04"}
+    assert before == {"00": 1, "01": 1, "02": 2, "03": 2}
     split(spark, prices)
     put(log, "06:10", "09:10")
     report = harness.run_again(placed, {"s": log}, mode, complete=True)
     assert shown(harness, placed) == {"00": 1, "01": 7, "02": 2, "03": 2, "05": 2, "06": 2, "09": 2}
     revised = [i for i, revision in report.intervals if revision > 1]
-    assert revised == ([] if mode.name == "daily" else [Interval(DAY + HOUR, DAY + 2 * HOUR)])
+    assert revised == [Interval(DAY + HOUR, DAY + 2 * HOUR)]
 
 
-def test_a_row_for_the_future_corrects_nothing(harness, log, placed, prices, spark):
+def test_a_row_for_the_future_corrects_nothing(harness, log, rows, prices, spark):
     put(log, "00:10", "01:10", "05:10")
-    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    harness.run_again(rows, {"s": log}, MODES["hourly"])
     spark.sql(f"INSERT INTO {prices} VALUES ('b', 9, TIMESTAMP '2013-02-01T12:00:00Z', NULL)")
     put(log, "06:10")
-    report = harness.run_again(placed, {"s": log}, MODES["hourly"])
+    report = harness.run_again(rows, {"s": log}, MODES["hourly"])
     assert all(revision == 1 for _, revision in report.intervals)
 
 
@@ -142,26 +148,26 @@ def test_a_run_without_anything_due_does_not_look_on_behalf_of_a_stream(harness,
         assert shown(harness, placed) == {"00": 1, "01": 1, "02": 3, "06": 2}
 
 
-def test_a_table_that_was_made_anew_is_looked_at_from_its_beginning(harness, log, placed, prices, spark):
+def test_a_table_that_was_made_anew_is_looked_at_from_its_beginning(harness, log, rows, prices, spark):
     put(log, "00:10", "01:10", "05:10")
-    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    harness.run_again(rows, {"s": log}, MODES["hourly"])
     spark.sql(f"DROP TABLE {prices}")
     spark.sql(
         f"CREATE TABLE {prices} (k string, price int, valid_from timestamp, valid_to timestamp) USING iceberg"
     )
     spark.sql(f"INSERT INTO {prices} VALUES ('a', 5, NULL, NULL)")
-    harness.run_again(placed, {"s": log}, MODES["hourly"])
-    assert shown(harness, placed)["01"] == 5
+    harness.run_again(rows, {"s": log}, MODES["hourly"])
+    assert shown(harness, rows)["01"] == 5
 
 
-def test_what_was_published_by_name_is_corrected_too(harness, log, placed, prices, spark):
+def test_what_was_published_by_name_is_corrected_too(harness, log, rows, prices, spark):
     put(log, "00:10", "01:10", "05:10")
     named = Interval(DAY + HOUR, DAY + 2 * HOUR)
-    harness.run_again(placed, {"s": log}, MODES["hourly"], wanted=named)
-    assert shown(harness, placed) == {"01": 1}
+    harness.run_again(rows, {"s": log}, MODES["hourly"], wanted=named)
+    assert shown(harness, rows) == {"01": 1}
     split(spark, prices)
-    harness.run_again(placed, {"s": log}, MODES["hourly"])
-    assert shown(harness, placed)["01"] == 7
+    harness.run_again(rows, {"s": log}, MODES["hourly"])
+    assert shown(harness, rows)["01"] == 7
 
 
 def test_a_stream_and_a_batch_that_follow_each_other_agree(harness, log, placed, prices, spark):

@@ -15,9 +15,7 @@ from pydantic import SecretStr
 from headway import instant
 from headway.catalog import java_table
 from headway.errors import ConfigError, DefinitionError, UnavailableError
-from headway.interval import Interval
 from headway.run import continuous, landing
-from headway.run.verify import verify
 from headway.sources import RabbitMQ
 from headway.sources.landing_table import LandingTable, Message
 from headway.sources.rabbitmq_log import RabbitMQLog
@@ -25,8 +23,6 @@ from headway.sources.rabbitmq_queue import Queue
 from headway.testing import MODES
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
-DAY = instant.parse("2013-02-01T00:00:00Z")
-HOUR = instant.duration("1 hour")
 NAMES = [f"m{number}" for number in range(12)]
 
 COUNTS = """
@@ -220,18 +216,6 @@ def test_a_stream_lands_and_transforms_in_one_process_and_ends_where_the_broker_
     harness.run_again(placed, {"orders": open_log()}, MODES["continuous"])
     assert harness.table(placed).count() == len(NAMES)
     assert sorted(landed(spark, table)) == sorted(NAMES)
-
-
-def test_the_modes_agree(harness, define, rabbitmq, queue, table, open_log, spark):
-    placed = harness.place(define(COUNTS.format(queue=queue, table=table)))
-    log = open_log(prefetch=4)
-    put(rabbitmq, queue, NAMES, ("01:10", "02:10", "02:20"))
-    log.land()
-    assert len(spark.sql(f"SELECT snapshot_id FROM {table}.snapshots").collect()) >= 4
-    logs = {"orders": log}
-    verdict = verify(spark, placed, logs, MODES, Interval(DAY, DAY + 24 * HOUR), zone="UTC")
-    assert verdict.agree, verdict.rows
-    assert [m["rows"] for m in verdict.modes] == [2, 2, 2]
 
 
 def test_an_empty_id_is_none_and_odd_bytes_are_landed(rabbitmq, queue, table, open_log, spark):
