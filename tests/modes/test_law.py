@@ -46,6 +46,8 @@ def flights(rng: random.Random) -> MemoryLog:
     busy = [p for p in range(partitions) if p == 0 or rng.random() < 0.7]  # the others stay idle
     log = MemoryLog("flights", partitions=partitions, lagging=tuple(p for p in busy if rng.random() < 0.3))
     records = []
+    # Copies of one flight are equal: which of unequal ones dropDuplicates keeps is not defined (law.md).
+    known = {}
     for _ in range(rng.randrange(5, 70)):
         # Some hours are empty, and some times lie on the very boundaries.
         event = (
@@ -64,6 +66,7 @@ def flights(rng: random.Random) -> MemoryLog:
             "dep_delay": rng.choice([None, rng.randrange(-10, 90)]),
             "distance": rng.randrange(2_000),
         }
+        value = known.setdefault((value["carrier"], value["flight"], value["origin"], event), value)
         records.append((event + delay(rng), value))
         if rng.random() < 0.2:
             records.append((event + delay(rng), value))
