@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import uuid
 from pathlib import Path
 
@@ -99,3 +100,18 @@ def define(tmp_path):
         return next(projects._instances(module, projects.Pipeline))
 
     return load
+
+
+@pytest.fixture
+def await_():
+    """Wait until a condition holds, or until what should bring it about has failed."""
+
+    def wait(condition, running):
+        deadline = time.monotonic() + 60
+        while not condition():
+            if running.done():
+                running.result()
+            assert time.monotonic() < deadline, "it did not come to pass"
+            time.sleep(0.2)
+
+    return wait

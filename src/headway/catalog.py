@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 
-from headway.errors import UnavailableError
+from headway.errors import ResultError, UnavailableError
+from headway.result import mismatches, quoted_column, types
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+    from pyspark.sql.types import StructType
 
-__all__ = ["ancestry", "java_table", "quoted"]
+__all__ = ["add_columns", "ancestry", "create_namespace", "java_table", "quoted"]
 
 
 def java_table(spark: SparkSession, name: str) -> Any:
@@ -33,6 +35,27 @@ def ancestry(table: Any, snapshot: Any) -> Iterator[Any]:
         yield snapshot
         parent = snapshot.parentId()
         snapshot = None if parent is None else table.snapshot(parent)
+
+
+def create_namespace(spark: SparkSession, table: str) -> None:
+    """Make the namespace of a table where it is missing."""
+    namespace = table.rpartition(".")[0]
+    spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {quoted(spark, namespace)}")
+
+
+def add_columns(spark: SparkSession, table: str, schema: StructType, *, refusal: str, hint: str) -> None:
+    """Add the columns that a schema has and a table lacks, empty in older rows.
+
+    Raises:
+        ResultError: A column is gone, or has another type; its words begin with `refusal`.
+    """
+    held, given = types(spark.table(table).schema), types(schema)
+    faults = mismatches(held, given)
+    if faults:
+        raise ResultError(f"{refusal}: " + "; ".join(faults), hint=hint)
+    added = [f"{quoted_column(n)} {kind}" for n, kind in given.items() if n not in held]
+    if added:
+        spark.sql(f"ALTER TABLE {quoted(spark, table)} ADD COLUMNS ({', '.join(added)})")
 
 
 def quoted(spark: SparkSession, name: str) -> str:

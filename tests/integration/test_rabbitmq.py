@@ -177,7 +177,7 @@ def test_a_lander_that_was_taken_for_dead_finds_its_messages_landed(spark, table
 
 
 def test_a_stream_lands_and_transforms_in_one_process_and_ends_where_the_broker_dies(
-    harness, define, rabbitmq, queue, table, open_log, spark
+    harness, define, rabbitmq, queue, table, open_log, spark, await_
 ):
     placed = harness.place(
         define(
@@ -201,10 +201,10 @@ def test_a_stream_lands_and_transforms_in_one_process_and_ends_where_the_broker_
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(stream)
         try:
-            _await(lambda: spark.catalog.tableExists(placed.sink.table), running)
-            _await(lambda: harness.table(placed).count() == 3, running)
+            await_(lambda: spark.catalog.tableExists(placed.sink.table), running)
+            await_(lambda: harness.table(placed).count() == 3, running)
             put(rabbitmq, queue, NAMES[3:6])
-            _await(lambda: harness.table(placed).count() == 6, running)
+            await_(lambda: harness.table(placed).count() == 6, running)
             rabbitmq.kill()
             with pytest.raises(UnavailableError) as caught:
                 running.result(timeout=60)
@@ -236,13 +236,13 @@ def test_large_messages_land_in_parts(rabbitmq, queue, table, open_log, spark):
     assert spark.sql(f"SELECT * FROM {table}.snapshots").count() >= 3  # the first one is empty
 
 
-def test_a_queue_that_is_deleted_under_a_stream_ends_it(rabbitmq, queue, open_log):
+def test_a_queue_that_is_deleted_under_a_stream_ends_it(rabbitmq, queue, open_log, await_):
     put(rabbitmq, queue, ["one"])
     log = open_log()
     with ThreadPoolExecutor(1) as pool:
         ended = threading.Event()
         running = pool.submit(log.land_until, ended)
-        _await(lambda: log.ends().offsets[0] == 1, running)
+        await_(lambda: log.ends().offsets[0] == 1, running)
         with pika.BlockingConnection(pika.URLParameters(rabbitmq.url)) as connection:
             connection.channel().queue_delete(queue)
         try:
@@ -313,12 +313,3 @@ def test_a_queue_or_a_user_that_is_not_there_is_named_without_the_password(rabbi
 
 def _dies(*_):
     raise ZeroDivisionError
-
-
-def _await(condition, running):
-    deadline = time.monotonic() + 60
-    while not condition():
-        if running.done():
-            running.result()
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -231,7 +230,7 @@ def test_an_upstream_that_has_not_run_or_has_other_columns_is_named(harness, log
         harness.run_again(other[1], {}, MODES["hourly"])
 
 
-def test_a_stream_takes_up_what_is_published_while_it_runs(harness, log, chain, spark):
+def test_a_stream_takes_up_what_is_published_while_it_runs(harness, log, chain, spark, await_):
     put(log, "00:10", "01:10", "05:10")
     counts, totals, _ = chain
     harness.run_again(counts, {"s": log}, MODES["hourly"])
@@ -245,12 +244,12 @@ def test_a_stream_takes_up_what_is_published_while_it_runs(harness, log, chain, 
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(stream)
         try:
-            _await(lambda: spark.catalog.tableExists(totals.sink.table), running)
-            _await(lambda: shown(harness, totals) == {"00": 2}, running)
+            await_(lambda: spark.catalog.tableExists(totals.sink.table), running)
+            await_(lambda: shown(harness, totals) == {"00": 2}, running)
             put(log, "01:30", late="04:00")
             put(log, "09:10")
             harness.run_again(counts, {"s": log}, MODES["hourly"])
-            _await(lambda: shown(harness, totals) == {"00": 3, "04": 1}, running)
+            await_(lambda: shown(harness, totals) == {"00": 3, "04": 1}, running)
         finally:
             stop.set()
         running.result()
@@ -273,12 +272,3 @@ def test_a_run_that_dies_before_it_publishes_looks_at_the_same_commits_again(
 
 def _dies(*_):
     raise ZeroDivisionError
-
-
-def _await(condition, running):
-    deadline = time.monotonic() + 60
-    while not condition():
-        if running.done():
-            running.result()
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.2)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from headway.catalog import java_table, quoted
+from headway.catalog import create_namespace, java_table, quoted
 from headway.offsets import Offsets
 from headway.run.admission import ERROR, FATE, RAW, Fate, log_field
 
@@ -46,7 +46,7 @@ class Books:
         """Make the tables that are missing."""
         if all(self._spark.catalog.tableExists(self.name(t)) for t in _TABLES):
             return
-        self._spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {quoted(self._spark, self._namespace)}")
+        create_namespace(self._spark, self._prefix)
         for table, columns in _TABLES.items():
             self._spark.sql(
                 f"CREATE TABLE IF NOT EXISTS {quoted(self._spark, self.name(table))} ({columns}) USING iceberg "

@@ -312,13 +312,7 @@ def _publish_once(
     holds_rows = ownership.revision(span) > 0 or ownership.open_rows or ownership.stream is not None
     staged = job.target.stage(rows, commit, replace=span if holds_rows else None)
     scans = _scans(job, readings, observations, closed)
-    staged, quarantined = _look_again(job, readings, scans, news, closed, span, staged)
-    job.held.check()
-    report.snapshot = job.target.publish(staged)
-    job.followers.follow(staged)
-    scans |= {name: _scan_of(found) for name, found in news.items() if name in job.upstreams}
-    counted = total(job.pipeline, scans, quarantined=quarantined, published=staged.rows)
-    report.accounts = report.accounts.plus(counted)
+    _show(job, readings, scans, news, closed, span, staged, report)
     if not is_open:
         report.intervals += [(piece, revision) for piece in pieces]
 
@@ -335,6 +329,26 @@ def _scans(
             scan = recount(job, name, readings[name], closed)
         scans[name] = scan
     return scans
+
+
+def _show(
+    job: Job,
+    readings: Mapping[str, Reading],
+    scans: Mapping[str, Scan],
+    news: Mapping[str, News],
+    closed: int,
+    span: Interval | None,
+    staged: Staged,
+    report: Report,
+) -> None:
+    """Make what is staged visible, once the new records that need it are dealt with, and count them."""
+    staged, quarantined = _look_again(job, readings, scans, news, closed, span, staged)
+    job.held.check()
+    report.snapshot = job.target.publish(staged)
+    job.followers.follow(staged)
+    counts = {**scans, **{n: _scan_of(found) for n, found in news.items() if n in job.upstreams}}
+    counted = total(job.pipeline, counts, quarantined=quarantined, published=staged.rows)
+    report.accounts = report.accounts.plus(counted)
 
 
 def _look_again(
@@ -409,13 +423,7 @@ def _look_at_the_rest(job: Job, request: Request, report: Report) -> None:
         # A stream that stands still has rows beyond what is final from the lookup as it was.
         after = after.without_stream()
     staged = job.target.stage_empty(_commit(job, request, None, 0, readings, {}, after, touches=None))
-    staged, quarantined = _look_again(job, readings, scans, news, closed, None, staged)
-    job.held.check()
-    report.snapshot = job.target.publish(staged)
-    job.followers.follow(staged)
-    scans |= {name: _scan_of(found) for name, found in news.items() if name in job.upstreams}
-    counted = total(job.pipeline, scans, quarantined=quarantined, published=0)
-    report.accounts = report.accounts.plus(counted)
+    _show(job, readings, scans, news, closed, None, staged, report)
 
 
 def _news(job: Job, request: Request, ownership: Ownership) -> dict[str, News]:
@@ -426,7 +434,7 @@ def _news(job: Job, request: Request, ownership: Ownership) -> dict[str, News]:
         if version.sequence > seen:
             found[name] = job.upstreams[name].news(seen, version)
     if not request.beside_stream:
-        found |= lookup_news(job, request.cut, ownership)
+        found |= _lookup_news(job, request.cut, ownership)
     return found
 
 
@@ -444,7 +452,7 @@ def _dependent(job: Job, news: Mapping[str, News], ownership: Ownership) -> list
     return [Interval(max(t.start, first), t.end) for t in touched if t.end > first]
 
 
-def lookup_news(job: Job, cut: Cut, ownership: Ownership) -> dict[str, News]:
+def _lookup_news(job: Job, cut: Cut, ownership: Ownership) -> dict[str, News]:
     """Return for which time lookups have changed since they were last looked at; a stream looks by itself."""
     found = {}
     for name, version in cut.validities.items():
@@ -459,7 +467,7 @@ def lookup_news(job: Job, cut: Cut, ownership: Ownership) -> dict[str, News]:
 def take_up_lookups(job: Job, request: Request, until: int) -> None:
     """Have what a stream has read, with output times before `until`, corrected where lookups have changed since."""
     ownership = job.target.ownership()
-    news = lookup_news(job, request.cut, ownership)
+    news = _lookup_news(job, request.cut, ownership)
     if not news:
         return
     after = _having_seen(job, news, ownership)

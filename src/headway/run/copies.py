@@ -10,14 +10,14 @@ import psycopg
 from psycopg import sql
 
 from headway import instant
-from headway.catalog import java_table, quoted
+from headway.catalog import add_columns, create_namespace, java_table
 from headway.errors import ConfigError, ResultError, UnavailableError, suggestion
 from headway.lookup import Lookup, PostgresTable
-from headway.result import mismatches, quoted_column, types
+from headway.result import quoted_column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-    from pyspark.sql.types import DataType, StructType
+    from pyspark.sql.types import DataType
 
 __all__ = ["Copies"]
 
@@ -76,12 +76,16 @@ class Copies:
         assert lookup.copies is not None
         read = self._read(lookup.copies)
         if not self._spark.catalog.tableExists(lookup.table):
-            namespace = lookup.table.rpartition(".")[0]
-            self._spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {quoted(self._spark, namespace)}")
+            create_namespace(self._spark, lookup.table)
             read.writeTo(lookup.table).using("iceberg").tableProperty("format-version", "2").create()
             return
-        held = self._spark.table(lookup.table)
-        self._fit(lookup, held.schema, read.schema)
+        add_columns(
+            self._spark,
+            lookup.table,
+            read.schema,
+            refusal=f"the lookup {lookup.table} does not take what {lookup.copies} holds",
+            hint="Alter or drop the Iceberg table, or mend the Postgres table.",
+        )
         held = self._spark.table(lookup.table).select(*map(quoted_column, read.columns))
         is_loaded = java_table(self._spark, lookup.table).currentSnapshot() is not None
         if is_loaded and held.exceptAll(read).isEmpty() and read.exceptAll(held).isEmpty():
@@ -89,21 +93,6 @@ class Copies:
         from pyspark.sql import functions as F
 
         read.writeTo(lookup.table).overwrite(F.lit(True))
-
-    def _fit(self, lookup: Lookup, held: StructType, read: StructType) -> None:
-        """Add the columns that are new in Postgres."""
-        kinds, new = types(held), types(read)
-        faults = mismatches(kinds, new)
-        if faults:
-            raise ResultError(
-                f"the lookup {lookup.table} does not take what {lookup.copies} holds: " + "; ".join(faults),
-                hint="Alter or drop the Iceberg table, or mend the Postgres table.",
-            )
-        added = [f"{quoted_column(n)} {kind}" for n, kind in new.items() if n not in kinds]
-        if added:
-            self._spark.sql(
-                f"ALTER TABLE {quoted(self._spark, lookup.table)} ADD COLUMNS ({', '.join(added)})"
-            )
 
     def _read(self, source: PostgresTable) -> DataFrame:
         """Read a table as one statement sees it."""

@@ -231,8 +231,7 @@ def opened(
     copies = Copies(spark, pipeline.lookups, (settings or {}).get("databases", {}))
     copies.take()
     job = looking(spark, pipeline, logs, settings=settings, state=state, say=say)
-    job = replace(job, copies=copies)
-    job = replace(job, beats=f"{beats}/{pipeline.name}", lease_seconds=lease_seconds)
+    job = replace(job, copies=copies, beats=f"{beats}/{pipeline.name}", lease_seconds=lease_seconds)
     with closing(job.followers):
         job.target.prepare(job.analysis.schema)
         job.books.prepare()

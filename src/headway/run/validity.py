@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from headway import instant
@@ -70,8 +70,7 @@ class ValidityTable:
 
     def position(self, version: Applied) -> Offsets:
         """Return what a map of ownership notes of a version: its number, in this very table."""
-        table = java_table(self._spark, self._lookup.table)
-        return Offsets({crc32(str(table.uuid()).encode()): version.sequence})
+        return Offsets({_number(java_table(self._spark, self._lookup.table)): version.sequence})
 
     def frame(self, version: Applied) -> DataFrame:
         """Return the rows of a version, which is tagged so that expiry cannot take it."""
@@ -86,7 +85,7 @@ class ValidityTable:
         from pyspark.sql import functions as F
 
         table = java_table(self._spark, self._lookup.table)
-        since = seen.get(crc32(str(table.uuid()).encode()))
+        since = seen.get(_number(table))
         line = ancestry(table, table.snapshot(to.snapshot))
         old = next((s for s in line if s.sequenceNumber() == since), None)
         if old is None:
@@ -104,6 +103,11 @@ class ValidityTable:
         rows = valid(before.exceptAll(now), -1).unionByName(valid(now.exceptAll(before), 1))
         found = rows.groupBy("content").agg(F.collect_list("range").alias("ranges"))
         return coalesce(part for row in found.toLocalIterator() for part in _unequal(row["ranges"]))
+
+
+def _number(table: Any) -> int:
+    """Return a number that tells a table from one that is made anew under its name."""
+    return crc32(str(table.uuid()).encode())
 
 
 def _unequal(ranges: Iterable[tuple[int, int, int]]) -> list[Interval]:

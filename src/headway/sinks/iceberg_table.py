@@ -17,11 +17,11 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 
 from headway import instant
-from headway.catalog import quoted
+from headway.catalog import add_columns, create_namespace, quoted
 from headway.errors import FencedOffError, ResultError, TransientError
 from headway.interval import Interval
 from headway.ownership import Ownership
-from headway.result import Result, mismatches, quoted_column, types
+from headway.result import Result, quoted_column
 from headway.sink import Commit, Staged
 from headway.sinks.iceberg_history import PREFIX, TAG, History
 
@@ -75,7 +75,13 @@ class IcebergTable:
             ResultError: A column is gone from the result, or has another type.
         """
         if self._spark.catalog.tableExists(self._name):
-            self._compare(schema)
+            add_columns(
+                self._spark,
+                self._name,
+                schema,
+                refusal=f"the table {self._name} does not take this result",
+                hint="Alter or drop the table, or mend the definition; nothing was published.",
+            )
         else:
             self._create(schema)
         table = self.history.table()
@@ -238,24 +244,11 @@ class IcebergTable:
         time = quoted_column(self.result.output_time)
         column = f"{time}.`start`" if self.result.is_window else time
         properties = ", ".join(f"'{k}' = '{v}'" for k, v in _PROPERTIES.items())
-        namespace = self._name.rpartition(".")[0]
-        self._spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {quoted(self._spark, namespace)}")
+        create_namespace(self._spark, self._name)
         self._spark.sql(
             f"CREATE TABLE IF NOT EXISTS {quoted(self._spark, self._name)} ({columns}) USING iceberg "
             f"PARTITIONED BY (days({column})) TBLPROPERTIES ({properties})"
         )
-
-    def _compare(self, schema: StructType) -> None:
-        table, result = types(self._spark.table(self._name).schema), types(schema)
-        faults = mismatches(table, result)
-        if faults:
-            raise ResultError(
-                f"the table {self._name} does not take this result: " + "; ".join(faults),
-                hint="Alter or drop the table, or mend the definition; nothing was published.",
-            )
-        added = [f"{quoted_column(n)} {t}" for n, t in result.items() if n not in table]
-        if added:
-            self._spark.sql(f"ALTER TABLE {quoted(self._spark, self._name)} ADD COLUMNS ({', '.join(added)})")
 
     def _append(self, commit: Commit) -> None:
         append = self.history.table().newFastAppend().toBranch(self._branch)

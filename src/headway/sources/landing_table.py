@@ -19,7 +19,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 
 from headway import instant
-from headway.catalog import ancestry, java_table, quoted
+from headway.catalog import ancestry, create_namespace, java_table, quoted
 from headway.errors import DefinitionError, TransientError, UnavailableError
 
 if TYPE_CHECKING:
@@ -90,9 +90,8 @@ class LandingTable:
         self._handle.refresh()
         return self._handle
 
-    def through(self, snapshot: int) -> int:
-        """Return the offset below which everything is landed at a snapshot."""
-        table = java_table(self._spark, self.name)
+    def through(self, table: Any, snapshot: int) -> int:
+        """Return the offset below which everything is landed at a snapshot of a handle that knows it."""
         for found in ancestry(table, table.snapshot(snapshot)):
             landed = found.summary().get(THROUGH)
             if landed is not None:
@@ -131,8 +130,7 @@ class LandingTable:
 
     def _prepare(self) -> None:
         if not self._spark.catalog.tableExists(self.name):
-            namespace = self.name.rpartition(".")[0]
-            self._spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {quoted(self._spark, namespace)}")
+            create_namespace(self._spark, self.name)
             given = {**_PROPERTIES, _QUEUE: self._topic.replace("'", "\\'")}
             properties = ", ".join(f"'{k}' = '{v}'" for k, v in given.items())
             self._spark.sql(
@@ -151,9 +149,10 @@ class LandingTable:
 
     def _catch_up(self) -> int:
         """Learn what others have landed, and return the visible snapshot."""
-        visible = int(self.table().currentSnapshot().snapshotId())
+        table = self.table()
+        visible = int(table.currentSnapshot().snapshotId())
         if visible != self._seen:
-            end = self.through(visible)
+            end = self.through(table, visible)
             since = max(end - _REMEMBERED, self._end if self._seen is not None else 0)
             if since < end:
                 rows = self._spark.read.option("versionAsOf", visible).table(self.name)

@@ -153,11 +153,13 @@ class RabbitMQLog:
             return None
         if data["snapshot_id"] < 0:
             return self._start
-        snapshot = self._table().snapshot(data["snapshot_id"])
+        table = self._table()
+        snapshot = table.snapshot(data["snapshot_id"])
         if snapshot is None:
             return None
         is_taken = data["position"] > 0 or snapshot.parentId() is None
-        return Offsets({0: self._landing.through(data["snapshot_id"] if is_taken else snapshot.parentId())})
+        reached = data["snapshot_id"] if is_taken else snapshot.parentId()
+        return Offsets({0: self._landing.through(table, reached)})
 
     def close(self) -> None:
         """Remove the lander's branch of the table."""
@@ -170,7 +172,8 @@ class RabbitMQLog:
         return landed
 
     def _through(self) -> int:
-        return self._landing.through(int(self._table().currentSnapshot().snapshotId()))
+        table = self._table()
+        return self._landing.through(table, int(table.currentSnapshot().snapshotId()))
 
     def _table(self) -> Any:
         """Return a handle for reading; the lander has its own, on a thread of its own."""
