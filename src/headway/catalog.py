@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
     from pyspark.sql.types import StructType
 
-__all__ = ["add_columns", "ancestry", "create_namespace", "java_table", "quoted"]
+__all__ = ["add_columns", "ancestry", "create_namespace", "expire", "java_table", "quoted"]
 
 
 def java_table(spark: SparkSession, name: str) -> Any:
@@ -56,6 +56,16 @@ def add_columns(spark: SparkSession, table: str, schema: StructType, *, refusal:
     added = [f"{quoted_column(n)} {kind}" for n, kind in given.items() if n not in held]
     if added:
         spark.sql(f"ALTER TABLE {quoted(spark, table)} ADD COLUMNS ({', '.join(added)})")
+
+
+def expire(spark: SparkSession, table: str) -> None:
+    """Remove every snapshot but the newest and those that a branch or a tag keeps, and the files that only they held."""
+    catalog, _, name = table.partition(".")
+    literal = quoted(spark, name).replace("\\", "\\\\").replace("'", "\\'")
+    spark.sql(
+        f"CALL {quoted(spark, catalog)}.system.expire_snapshots(table => '{literal}', "
+        "older_than => current_timestamp(), retain_last => 1)"
+    )
 
 
 def quoted(spark: SparkSession, name: str) -> str:

@@ -29,7 +29,8 @@ def frontier(source: Source, *, read: Offsets, arrivals: Mapping[int, int], ends
         source: Whose lateness, disorder, skew and clock count.
         read: Offsets below which every record has been read.
         arrivals: Greatest arrival read, for each partition with a record below `read`.
-        ends: Where the log ended when it was asked, which was before now.
+        ends: Where the log ended when it was asked, which was before now; records that were read since may
+            lie beyond.
 
     >>> s = Source("t", schema="at timestamp", event_time="at", clock="log", disorder="0 seconds")
     >>> full = Ends(offsets=Offsets({0: 9, 1: 4}), asked_at=0, settled=frozenset({0, 1}))
@@ -39,12 +40,14 @@ def frontier(source: Source, *, read: Offsets, arrivals: Mapping[int, int], ends
     2999000
     """
     furthest = max(arrivals.values(), default=instant.BEGINNING)
+    # What was read beyond the ends proves nothing of a partition whose end was asked for before that.
+    is_current = ends.offsets.covers(read)
     reached = []
     for partition, end in ends.offsets.items():
         arrival = arrivals.get(partition, instant.BEGINNING)
         is_at_end = read.get(partition, 0) >= end
         if source.clock == "log":
-            if is_at_end:
+            if is_at_end and is_current:
                 arrival = max(arrival, furthest - source.disorder_micros)
         else:
             # A producer with a broken clock must not close the future.

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from headway import instant
 from headway.errors import DefinitionError
+from headway.interval import Interval
 from headway.offsets import Offsets
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["LATE", "LOG_FIELDS", "Ends", "Landing", "Log", "Source"]
+__all__ = ["LATE", "LOG_FIELDS", "Ends", "Erasable", "Landing", "Log", "Source"]
 
 LATE = ("drop", "quarantine", "correct")
 """What may become of late and early records."""
@@ -62,6 +63,8 @@ class Source:
     """How far the clocks that stamp arrival may be apart from this machine's."""
     max_rejects: float = 0.01
     """Share of dead letters within one arrival hour at which a run stops before it publishes."""
+    archive: str | None = None
+    """Full name of an Iceberg table that keeps the records, raw and parsed, for when the log has forgotten them."""
     max_records_per_batch: int | None = None
     """Most records of one micro-batch, over all partitions; none means all there are."""
 
@@ -200,7 +203,8 @@ class Log(Protocol):
         """Return the raw records of `[start, end)`.
 
         Columns: `key` binary, `value` binary, `topic` string, `partition` int, `offset`
-        bigint, `timestamp` timestamp, `headers` array<struct<key string, value binary>>.
+        bigint, `timestamp` timestamp, `headers` array<struct<key string, value binary>>. A log that
+        keeps what they were parsed to adds the columns of `headway.run.admission.parse`.
         """
         ...
 
@@ -241,4 +245,17 @@ class Landing(Protocol):
         Raises:
             UnavailableError: The system no longer answers; what was not confirmed comes again.
         """
+        ...
+
+
+@runtime_checkable
+class Erasable(Protocol):
+    """A log from which a person's records can be taken away; each time is an erasure, and they are numbered from 1."""
+
+    def erasures(self) -> int:
+        """Return the number of the newest erasure; 0 where there was none."""
+        ...
+
+    def erased(self, since: int, to: int) -> tuple[Interval, ...]:
+        """Return for which event time records were taken away by the erasures after `since`, up to `to`."""
         ...

@@ -15,10 +15,9 @@ import threading
 import time
 
 from headway.cli.app import main
-from headway.run import bounded
+from headway.run import bounded, continuous
 from headway.run.batches import Batches
 from headway.run.followers import Followers
-from headway.run.markers import Frontiers
 from headway.sinks.delta_table import DeltaTable
 from headway.sinks.iceberg_table import IcebergTable
 from headway.sinks.kafka_slice import Slice
@@ -26,7 +25,7 @@ from headway.sinks.kafka_topic import KafkaTopic
 from headway.sinks.postgres_table import PostgresTable
 
 POINTS = {
-    "before-offsets": [(Frontiers, "move", "before"), (bounded, "_readings", "before")],
+    "before-offsets": [(continuous._Stream, "_reach", "before"), (bounded, "_readings", "before")],
     "after-offsets": [(Batches, "publish", "before"), (bounded, "result", "after")],
     "mid-write": [(IcebergTable, "stage", "during"), (IcebergTable, "stage_upsert", "during")],
     "staged": [(IcebergTable, "stage", "after"), (IcebergTable, "stage_upsert", "after")],

@@ -474,6 +474,19 @@ def test_a_stream_goes_on_where_its_checkpoint_stands(harness, log, placed):
     assert report.accounts.read == 1  # the others were counted when the correction was looked for
 
 
+def test_a_micro_batch_closes_what_the_one_before_it_has_proved(harness, log, placed, spark):
+    put(log, "01:10", "03:10", "05:10", "07:10")
+    harness.run_again(placed, {"s": log}, MODES["continuous"], max_records_per_batch=1)
+    rows = spark.sql(
+        f"SELECT summary['headway.closed-through'] AS closed, summary['headway.offsets'] AS offsets "
+        f"FROM {placed.sink.table}.snapshots WHERE summary['headway.batch-id'] IS NOT NULL ORDER BY committed_at"
+    ).collect()
+    read = [sum(json.loads(r["offsets"])["s"]["to"].values()) for r in rows]
+    closed = {n: r["closed"][11:16] for n, r in zip(read, rows, strict=True)}
+    # An hour of lateness, and a millisecond, behind the record before; the stream begins at the first one's.
+    assert closed == {1: "00:10", 2: "00:10", 3: "02:09", 4: "06:09"}
+
+
 def test_published_rows_are_not_replaced_from_a_log_that_retention_has_cut(harness, log, define, monkeypatch):
     placed = harness.place(define(WINDOWS.format(facts='clock="log"', emit="final")))
     put(log, "01:10", "01:20", "04:30")

@@ -184,6 +184,22 @@ def verify(
 
 
 @app.command()
+def erase(
+    ctx: typer.Context,
+    archive: Annotated[str, typer.Argument(help="Full name of an archive, as a source names it.")],
+    key: Annotated[str, typer.Option(help="The records' key: text in UTF-8, or with --hex its bytes.")],
+    is_hex: Annotated[bool, typer.Option("--hex", help="The key is given in hexadecimal digits.")] = False,
+) -> None:
+    """Take a person's records out of an archive and the quarantine; the next runs recompute what they touched.
+
+    Example: headway erase lake.archive.flights --key N12345
+    """
+    from headway.cli import runs
+
+    runs.erase(ctx.obj, archive, key, is_hex=is_hex)
+
+
+@app.command()
 def stop(ctx: typer.Context, pipeline: Pipeline) -> None:
     """Ask a running pipeline to end between two batches, and wait until it has.  Example: headway stop punctuality"""
     from headway.cli import looks

@@ -1,4 +1,4 @@
-"""Commands that write: run, backfill, verify."""
+"""Commands that write: run, backfill, verify, erase."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from headway.errors import CallError, Error
 from headway.interval import Interval
 from headway.mode import Mode
 from headway.pipeline import Pipeline
-from headway.run import bounded, continuous, landing
+from headway.run import bounded, continuous, erasing, landing
 from headway.run import verify as verification
 from headway.run.job import EVERYTHING, Report
 from headway.source import Log
@@ -24,7 +24,7 @@ from headway.source import Log
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["backfill", "run", "verify"]
+__all__ = ["backfill", "erase", "run", "verify"]
 
 _CORRECTIONS = Mode(name="corrections", every="1 hour")
 
@@ -108,6 +108,23 @@ def verify(context: Context, name: str, start: str, end: str) -> int:
         lines += [f"{pipeline.name}: {verdict.reason}", *[f"  {row}" for row in verdict.rows]]
     context.give(verdict.to_json(), lines)
     return 0 if verdict.agree else 1
+
+
+def erase(context: Context, archive: str, key: str, *, is_hex: bool) -> None:
+    """Take the records of a key out of an archive and the quarantine of its readers."""
+    try:
+        given = bytes.fromhex(key) if is_hex else key.encode()
+    except ValueError as exc:
+        raise CallError("--key holds something else than pairs of hexadecimal digits") from exc
+    with spark_for(context) as spark:
+        report = erasing.erase(spark, context.project, archive, given, say=context.say)
+    hours = ", ".join(str(hour) for hour in report.hours) or "none"
+    lines = [
+        f"{report.records} records erased from {archive}, {report.quarantined} from quarantine",
+        f"hours of event time: {hours}",
+        f"the next runs of {', '.join(report.pipelines)} recompute what they have contributed to",
+    ]
+    context.give(report.to_json(), lines)
 
 
 @dataclass(frozen=True, slots=True)

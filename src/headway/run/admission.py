@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ERROR",
     "FATE",
+    "PARSED",
     "RAW",
     "Fate",
     "admit",
@@ -24,6 +25,7 @@ __all__ = [
     "is_relevant",
     "judge",
     "log_field",
+    "parse",
     "seen",
 ]
 
@@ -31,8 +33,11 @@ FATE = "__fate"
 ERROR = "__error"
 RAW = "__raw"
 """Column with the bytes of the value; Spark prunes it where nobody asks."""
+PARSED = "__parsed"
+"""Column with what a record was parsed to, where its log keeps that; see `parse`."""
 _CORRUPT = "__corrupt"
 _BROKEN = "__broken"
+_EMPTY = "__empty"
 _VALUE = "__value"
 _LOG = {
     "arrival": "timestamp",
@@ -67,6 +72,34 @@ def judge(raw: DataFrame, source: Source) -> DataFrame:
     The event time becomes a TIMESTAMP. Nothing here can fail for the content of a record:
     what cannot be read is a dead letter.
     """
+    named = _taken(raw, source) if PARSED in raw.columns else _parsed(raw, source)
+    kept = [name for name in named.columns if name not in (_EMPTY, _BROKEN)]
+    return named.select(*[f"`{name}`" for name in kept], _fate(source).alias(FATE))
+
+
+def parse(raw: DataFrame, source: Source) -> DataFrame:
+    """Return raw records with what they were parsed to, which `judge` takes as it is.
+
+    Columns besides those of the log: `event_time` timestamp, `is_empty` and `is_broken` boolean, and `__parsed`,
+    a struct of the value's other columns.
+    """
+    from pyspark.sql import functions as F
+
+    others = [f.name for f in value_schema(source).fields if f.name != source.event_time]
+    named = _parsed(raw, source)
+    return named.select(
+        *[log_field(field).alias(column) for field, column in _LOG.items()],
+        F.col(RAW).alias("value"),
+        F.col(f"`{source.event_time}`").alias("event_time"),
+        F.col(_EMPTY).alias("is_empty"),
+        F.col(_BROKEN).alias("is_broken"),
+        F.struct(
+            *[F.col(f"`{name}`") for name in others] or [F.lit(None).cast("boolean").alias("none")]
+        ).alias(PARSED),
+    )
+
+
+def _parsed(raw: DataFrame, source: Source) -> DataFrame:
     from pyspark.sql import functions as F
 
     values = value_schema(source)
@@ -74,28 +107,44 @@ def judge(raw: DataFrame, source: Source) -> DataFrame:
     # record once for each field that a filter asks for. It leaves alone what it takes for
     # nondeterministic; the condition holds for every row.
     decoded = F.when(F.spark_partition_id() >= 0, _decoded(source, values))
-    # One column each: Spark leaves out those that nobody asks for, but no field of a struct.
-    place = [f"__{field}" for field in _LOG]
     opened = raw.select(
         decoded.alias(_VALUE),
-        F.col("value").isNull().alias("__empty"),
+        F.col("value").isNull().alias(_EMPTY),
         F.col("value").alias(RAW),
-        *[F.col(column).alias(f"__{field}") for field, column in _LOG.items()],
+        *_log_columns(),
     )
     e = _event_time(F.col(f"{_VALUE}.{source.event_time}"), values[source.event_time].dataType.simpleString())
-    columns = [
-        F.col(f"{_VALUE}.`{f.name}`").alias(f.name) for f in values.fields if f.name != source.event_time
-    ]
-    named = opened.select(
-        e.alias(source.event_time),
-        *columns,
-        *place,
+    columns = {f.name: F.col(f"{_VALUE}.`{f.name}`") for f in values.fields} | {source.event_time: e}
+    return opened.select(
+        *[column.alias(name) for name, column in columns.items()],
+        *[f"__{field}" for field in _LOG],
         RAW,
-        "__empty",
+        _EMPTY,
         _is_broken(source).alias(_BROKEN),
     )
-    order = [*values.names, *place, RAW]
-    return named.select(*order, _fate(source).alias(FATE))
+
+
+def _taken(raw: DataFrame, source: Source) -> DataFrame:
+    """Return records that are parsed already with the same columns."""
+    from pyspark.sql import functions as F
+
+    values = value_schema(source)
+    columns = {f.name: F.col(f"{PARSED}.`{f.name}`") for f in values.fields if f.name != source.event_time}
+    columns[source.event_time] = F.col("event_time")
+    return raw.select(
+        *[columns[name].alias(name) for name in values.names],
+        *_log_columns(),
+        F.col("value").alias(RAW),
+        F.col("is_empty").alias(_EMPTY),
+        F.col("is_broken").alias(_BROKEN),
+    )
+
+
+def _log_columns() -> list[Column]:
+    """Return one column for each field of `_log`: Spark leaves out those that nobody asks for, but no field of a struct."""
+    from pyspark.sql import functions as F
+
+    return [F.col(column).alias(f"__{field}") for field, column in _LOG.items()]
 
 
 def errors(raw: DataFrame, source: Source) -> DataFrame:
@@ -203,7 +252,7 @@ def _fate(source: Source) -> Column:
 
     delay = F.unix_micros(log_field("arrival")) - event_time(source)
     fate = (
-        F.when(F.col("__empty"), int(Fate.TOMBSTONE))
+        F.when(F.col(_EMPTY), int(Fate.TOMBSTONE))
         .when(F.col(_BROKEN) | F.col(source.event_time).isNull(), int(Fate.DEAD))
         .when(delay > source.too_late_micros, int(Fate.LATE))
         .when(delay < -source.earliness_micros, int(Fate.EARLY))

@@ -7,7 +7,7 @@ passed over; one whose inputs are not those that were pinned is an error.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from headway import instant
@@ -33,12 +33,12 @@ __all__ = ["Batches", "Progress"]
 _RACES = 5
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far one source has been read, and the greatest arrivals that this has shown."""
 
     read: Offsets
-    arrivals: dict[int, int] = field(default_factory=dict)
+    arrivals: Mapping[int, int]
 
 
 class Batches:
@@ -171,7 +171,7 @@ class Batches:
         staged = self._stage(owned, commit, Interval(published, instant.END) if takes_over else None)
         # A straggler is below what Spark has evicted, or below what was final before this run.
         past = max(entry.watermark, self._final + job.analysis.reach.ahead - 1)
-        scans = self._scans(readings, past, query)
+        scans, arrivals = self._scans(readings, past, query)
         staged, quarantined = self._look_again(readings, scans, past, entry.watermark, staged)
         job.held.check()
         read = {n: entry.ends.get(n, progress.read) for n, progress in self.progress.items()}
@@ -184,7 +184,7 @@ class Batches:
         counted = total(job.pipeline, scans, quarantined=quarantined, published=staged.rows)
         self._report.accounts = self._report.accounts.plus(counted)
         for name, reading in readings.items():
-            self.progress[name] = Progress(read=reading.end, arrivals=self.progress[name].arrivals)
+            self.progress[name] = Progress(read=reading.end, arrivals=arrivals[name])
         self._report.batches += 1
         self.watermark = entry.watermark
         self._passed(closed)
@@ -252,13 +252,13 @@ class Batches:
 
     def _scans(
         self, readings: Mapping[str, Reading], past: int, query: StreamingQuery | None
-    ) -> dict[str, Scan]:
-        """Return what the batch counted while it wrote; doubtful counts are taken again."""
-        scans = {}
+    ) -> tuple[dict[str, Scan], dict[str, dict[int, int]]]:
+        """Return what the batch counted while it wrote, and how far arrivals have come; what is doubtful is taken again."""
+        scans, all_arrivals = {}, {}
         observed = observation.of_running_batch(query)
         for name, reading in readings.items():
             counts = observed.get(observation.name_of(name))
-            arrivals = self.progress[name].arrivals
+            arrivals = all_arrivals[name] = dict(self.progress[name].arrivals)
             for partition in reading.end:
                 arrival = None if counts is None else counts.get(f"a{partition}")
                 if arrival is not None:
@@ -275,7 +275,7 @@ class Batches:
                 arrivals |= self._job.logs[name].latest_arrivals(reading.end)
                 scan = recount(self._job, name, reading, past)
             scans[name] = replace(scan, touching=touching)
-        return scans
+        return scans, all_arrivals
 
     def _look_again(
         self,

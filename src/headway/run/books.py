@@ -8,9 +8,9 @@ carries up to which offsets the records have been looked at.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from headway.catalog import create_namespace, java_table, quoted
+from headway.catalog import ancestry, create_namespace, expire, java_table, quoted
 from headway.offsets import Offsets
 from headway.run.admission import ERROR, FATE, RAW, Fate, log_field
 
@@ -92,6 +92,21 @@ class Books:
         )
         self._append("corrections", f"{source} {log}", rows, end)
 
+    def erase(self, source: str, key_hash: str) -> int:
+        """Take the quarantined records of a key away for good, with the snapshots that hold them; returns how many."""
+        name = self.name("quarantine")
+        if not self._spark.catalog.tableExists(name):
+            return 0
+        mine, given = "source = :source AND sha2(key, 256) = :key", {"source": source, "key": key_hash}
+        count = self._spark.sql(f"SELECT 1 FROM {quoted(self._spark, name)} WHERE {mine}", args=given).count()
+        if count:
+            position = self._position(java_table(self._spark, name))
+            self._spark.sql(f"DELETE FROM {quoted(self._spark, name)} WHERE {mine}", args=given)
+            empty = self._spark.table(name).limit(0).writeTo(name)
+            empty.option(f"snapshot-property.{_POSITION}", json.dumps(position)).append()
+            expire(self._spark, name)
+        return count
+
     def drop(self) -> None:
         """Remove the tables."""
         for table in _TABLES:
@@ -106,9 +121,7 @@ class Books:
         from pyspark.sql import functions as F
 
         handle = java_table(self._spark, self.name(table))
-        snapshot = handle.currentSnapshot()
-        recorded = None if snapshot is None else snapshot.summary().get(_POSITION)
-        position = json.loads(recorded) if recorded else {}
+        position = self._position(handle)
         seen = Offsets.from_json(position.get(log, {}))
         for partition, offset in seen.items():
             rows = rows.filter((F.col("partition") != partition) | (F.col("offset") >= offset))
@@ -116,6 +129,13 @@ class Books:
         rows.writeTo(self.name(table)).option(f"snapshot-property.{_POSITION}", json.dumps(position)).append()
         handle.refresh()
         return int(handle.currentSnapshot().summary().get("added-records") or 0)
+
+    def _position(self, table: Any) -> dict[str, dict[str, int]]:
+        for snapshot in ancestry(table, table.currentSnapshot()):
+            recorded = snapshot.summary().get(_POSITION)
+            if recorded is not None:
+                return dict(json.loads(recorded))
+        return {}
 
 
 def _place() -> list[Column]:

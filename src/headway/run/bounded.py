@@ -26,6 +26,7 @@ from headway.run.job import Cut, Job, Report, digest, position_of
 from headway.run.upstreams import News
 from headway.sink import Commit, Staged
 from headway.sinks.iceberg_table import MainMovedError
+from headway.source import Erasable
 
 if TYPE_CHECKING:
     from pyspark.sql import Observation
@@ -38,7 +39,7 @@ __all__ = [
     "plan",
     "run",
     "settle_corrections",
-    "take_up_lookups",
+    "take_up_news",
     "to_publish",
 ]
 
@@ -303,7 +304,7 @@ def _publish_once(
     else:
         segment = Segment(span, request.mode.name, LINEAGE, revision, job.inputs)
         after = ownership.with_final(segment).without_pending(span).with_position(position)
-    after = _having_seen(job, news, after)
+    after = _having_seen(news, after)
     if request.wanted is None and not request.beside_stream:
         after = after.without_stream()
     commit = _commit(
@@ -383,6 +384,9 @@ def _commit(
     touches: Interval | None,
 ) -> Commit:
     read = {n: r.to_json() for n, r in readings.items()}
+    for name, number in request.cut.erasures.items():
+        if number and name in read:
+            read[name]["erasures"] = number
     read |= {
         n: {"to": position_of(v).to_json(), "snapshot": v.snapshot} for n, v in request.cut.versions.items()
     }
@@ -418,9 +422,9 @@ def _look_at_the_rest(job: Job, request: Request, report: Report) -> None:
         return
     scans = {name: recount(job, name, reading, closed) for name, reading in readings.items()}
     position = {name: reading.end for name, reading in readings.items()}
-    after = _having_seen(job, news, ownership.with_position(position))
-    if any(name in job.validities for name in news):
-        # A stream that stands still has rows beyond what is final from the lookup as it was.
+    after = _having_seen(news, ownership.with_position(position))
+    if news.keys() - job.upstreams.keys():
+        # A stream that stands still has rows beyond what is final from inputs as they were.
         after = after.without_stream()
     staged = job.target.stage_empty(_commit(job, request, None, 0, readings, {}, after, touches=None))
     _show(job, readings, scans, news, closed, None, staged, report)
@@ -434,15 +438,13 @@ def _news(job: Job, request: Request, ownership: Ownership) -> dict[str, News]:
         if version.sequence > seen:
             found[name] = job.upstreams[name].news(seen, version)
     if not request.beside_stream:
-        found |= _lookup_news(job, request.cut, ownership)
+        found |= _news_of_inputs(job, request.cut, ownership)
     return found
 
 
-def _having_seen(job: Job, news: Mapping[str, News], ownership: Ownership) -> Ownership:
+def _having_seen(news: Mapping[str, News], ownership: Ownership) -> Ownership:
     """Return the map after news were looked at."""
-    upstreams = {n: position_of(found.to) for n, found in news.items() if n in job.upstreams}
-    lookups = {n: job.validities[n].position(f.to) for n, f in news.items() if n in job.validities}
-    return ownership.with_position(upstreams).with_versions(lookups)
+    return ownership.with_versions({name: found.position for name, found in news.items()})
 
 
 def _dependent(job: Job, news: Mapping[str, News], ownership: Ownership) -> list[Interval]:
@@ -452,25 +454,38 @@ def _dependent(job: Job, news: Mapping[str, News], ownership: Ownership) -> list
     return [Interval(max(t.start, first), t.end) for t in touched if t.end > first]
 
 
-def _lookup_news(job: Job, cut: Cut, ownership: Ownership) -> dict[str, News]:
-    """Return for which time lookups have changed since they were last looked at; a stream looks by itself."""
+def _news_of_inputs(job: Job, cut: Cut, ownership: Ownership) -> dict[str, News]:
+    """Return for which time lookups have changed, and records were erased, since that was last looked at.
+
+    A stream looks by itself.
+    """
     found = {}
     for name, version in cut.validities.items():
-        seen = ownership.position.get(name)
+        seen, now = ownership.position.get(name), job.validities[name].position(version)
         if seen is None:
-            found[name] = News(version, (), 0)
-        elif seen != job.validities[name].position(version):
-            found[name] = News(version, job.validities[name].changed(seen, version), 0)
+            found[name] = News(now, ())
+        elif seen != now:
+            found[name] = News(now, job.validities[name].changed(seen, version))
+    for name, number in cut.erasures.items():
+        known = ownership.position.get(_erasures_of(name), Offsets({})).get(0, 0)
+        log = job.logs[name]
+        if number > known and isinstance(log, Erasable):
+            found[_erasures_of(name)] = News(Offsets({0: number}), log.erased(known, number))
     return found
 
 
-def take_up_lookups(job: Job, request: Request, until: int) -> None:
-    """Have what a stream has read, with output times before `until`, corrected where lookups have changed since."""
+def _erasures_of(source: str) -> str:
+    """Return the name under which the map of ownership notes the erasures from a source."""
+    return f"{source}.erasures"
+
+
+def take_up_news(job: Job, request: Request, until: int) -> None:
+    """Have what a stream has read, with output times before `until`, corrected where inputs have changed since."""
     ownership = job.target.ownership()
-    news = _lookup_news(job, request.cut, ownership)
+    news = _news_of_inputs(job, request.cut, ownership)
     if not news:
         return
-    after = _having_seen(job, news, ownership)
+    after = _having_seen(news, ownership)
     after = after.with_pending(rejects.beyond(_dependent(job, news, ownership), until, None))
     staged = job.target.stage_empty(_commit(job, request, None, 0, {}, {}, after, touches=None))
     job.held.check()
@@ -518,6 +533,7 @@ def _show_open(job: Job, request: Request, report: Report) -> None:
     ends = {name: e.offsets for name, e in request.cut.ends.items()}
     ends |= {name: position_of(version) for name, version in request.cut.versions.items()}
     ends |= {n: job.validities[n].position(version) for n, version in request.cut.validities.items()}
+    ends |= {_erasures_of(n): Offsets({0: number}) for n, number in request.cut.erasures.items() if number}
     is_current = all(n in ownership.position and ownership.position[n].covers(e) for n, e in ends.items())
     if request.complete or (is_current and ownership.open_rows and not report.intervals):
         return

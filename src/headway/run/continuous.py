@@ -41,6 +41,7 @@ from headway.run.inputs import at_versions, require_left, validity_frames
 from headway.run.job import Cut, Job, Report, leased
 from headway.run.lineage import Lineage
 from headway.sink import Applied
+from headway.source import Ends
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -107,7 +108,7 @@ def run(job: Job, request: Request, stop: threading.Event) -> Report:
         if stream.wants_stop or not (stream.is_passed_on or stream.wants_new_versions):
             return report
         begin = stream.batches.end if stream.is_passed_on else None
-        job.say("a lookup has a new version: the stream goes on with it")
+        job.say("a lookup has a new version, or records were erased: the stream goes on with that")
 
 
 def _recompute(job: Job, request: Request, report: Report, stop: threading.Event) -> None:
@@ -159,7 +160,10 @@ class _Stream:
         self.batches = Batches(job, chosen, ownership, report)
         self.work = Path(tempfile.mkdtemp(prefix="headway-"))
         self.frontiers = markers.Frontiers(self.work)
-        self.reached: dict[str, int] = {}
+        self.ends: Mapping[str, Ends] = {}
+        """Where the logs ended when they were asked last."""
+        self.reached = dict.fromkeys(job.logs, instant.BEGINNING)
+        """The frontier of each source."""
         self.failure: Error | None = None
         self.query: StreamingQuery | None = None
         self.stop_requested = stop
@@ -169,6 +173,7 @@ class _Stream:
         self.is_stopping = False
         self.wants_new_versions = False
         self.validities: Mapping[str, Applied] = {}
+        self.erasures: Mapping[str, int] = {}
         self.looked_at = self.moved_at = 0.0
         self.corrected_at = time.monotonic()
         self.step = _step(job.analysis.reach.history)
@@ -208,7 +213,7 @@ class _Stream:
                 "stopped before it had caught up with what the mode before it shows: nothing was changed"
             )
             return
-        if self.request.until is not None and self.reached:
+        if self.request.until is not None:
             self.batches.close(min(self.reached.values()) - self.job.analysis.reach.ahead)
             self._correct()
 
@@ -232,13 +237,13 @@ class _Stream:
     def _started(self) -> StreamingQuery:
         job = self.job
         cut = self.request.until or job.cut()
-        self.validities = cut.validities
+        self.ends, self.validities, self.erasures = cut.ends, cut.validities, cut.erasures
         rows = self._rows({name: self._frame(name) for name in job.logs})
-        if cut.validities:
+        if cut.validities or any(cut.erasures.values()):
             request = bounded.Request(
                 mode=self.request.mode, grid=self.request.grid, cut=cut, beside_stream=True
             )
-            bounded.take_up_lookups(job, request, self._read_until())
+            bounded.take_up_news(job, request, self._read_until())
         trigger = instant.duration(self.request.mode.trigger or "0 seconds")
         writer = (
             rows.writeStream.foreachBatch(self._publish)
@@ -306,6 +311,7 @@ class _Stream:
             if self.is_stopping:
                 raise _StopRequestedError
             self.batches.publish(rows, batch_id, self.query)
+            self._tell()
         except Error as exc:
             self.failure = exc
             raise
@@ -313,22 +319,35 @@ class _Stream:
             self.gate.release()
             self.batch_done.set()
 
+    def _tell(self) -> None:
+        """Make what this batch has proved the watermark of the next; a marker would make it that of the one after.
+
+        Spark writes the watermark beside the batch, so one that is replayed gets the same.
+        """
+        assert self.query is not None
+        self._reach()
+        proved = min(self.reached.values()) // _MILLI
+        tracker = self.query._jsq.streamingQuery().watermarkTracker()
+        if proved > tracker.currentWatermark():
+            tracker.setWatermark(proved)
+
     def _look_for_versions(self) -> None:
-        """Find out whether a lookup has a version that the query does not know of.
+        """Find out whether a lookup has a version that the query does not know of, or records were erased.
 
         A version counts for records that arrive `settle` after it or later, so it is enough to
         look twice within that time.
         """
         lookups = self.job.pipeline.lookups.values()
-        if not lookups or self.is_stopping:
+        if not (lookups or self.erasures) or self.is_stopping:
             return
-        settle = min(instant.duration(lookup.settle) for lookup in lookups) / instant.SECOND
-        if time.monotonic() - self.looked_at < min(_LOOK_EVERY, settle / 2):
+        settles = [instant.duration(lookup.settle) / instant.SECOND for lookup in lookups]
+        if time.monotonic() - self.looked_at < min([_LOOK_EVERY, *(settle / 2 for settle in settles)]):
             return
         self.looked_at = time.monotonic()
         self.job.copies.take()
         current = {n: t.version() for n, t in self.job.validities.items()}
-        changed = self.request.until is None and current != self.validities
+        is_known = current == self.validities and self.job.erasures() == self.erasures
+        changed = self.request.until is None and not is_known
         now = lineage.epochs(self.job, self.lineage.begin)
         if changed:
             self.wants_new_versions = self.is_stopping = True
@@ -345,7 +364,7 @@ class _Stream:
         """Move the frontiers after each batch and each second, until the query is to stop."""
         assert self.query is not None
         while True:
-            self.batch_done.wait(_TICK)
+            is_quiet = not self.batch_done.wait(_TICK) and not self.query.status["isDataAvailable"]
             self.batch_done.clear()
             if self.failure is not None or self.is_stopping or self.is_passed_on:
                 return
@@ -353,36 +372,47 @@ class _Stream:
                 raise _query_error(self.query)
             if self.wants_stop:
                 return
-            if self._move_frontiers() and self.request.until is not None:
+            if self._move_frontiers(is_quiet) and self.request.until is not None:
                 return
             if time.monotonic() - self.corrected_at >= _CORRECT_EVERY and not self.batches.is_catching_up:
                 self.corrected_at = time.monotonic()
                 with self.gate:
                     self._correct()
 
-    def _move_frontiers(self) -> bool:
-        """Write what is proved now; tells whether everything that was asked for is published."""
-        until, batches = self.request.until, self.batches
-        if until is None and time.monotonic() - self.moved_at < _MOVE_EVERY:
-            return False
-        self.moved_at = time.monotonic()
+    def _move_frontiers(self, is_quiet: bool) -> bool:
+        """Ask where the logs end, and make a quiet query run a batch where its watermark is behind what is proved.
+
+        Returns whether everything that was asked for is published.
+        """
+        until = self.request.until
+        if until is None:
+            if time.monotonic() - self.moved_at < _MOVE_EVERY:
+                return False
+            self.moved_at = time.monotonic()
+            self.ends = {name: log.ends() for name, log in self.job.logs.items()}
+        is_caught_up = self._reach()
+        least = min(self.reached.values())
+        if is_quiet and least > self.batches.watermark:
+            for name, reached in self.reached.items():
+                self.frontiers.move(name, reached)
+        return is_caught_up and (not self.job.analysis.is_stateful or self.batches.watermark >= least)
+
+    def _reach(self) -> bool:
+        """Move the frontiers to what is proved now; tells whether everything that was asked for is read."""
+        until, progress = self.request.until, self.batches.progress
         is_caught_up = until is not None and all(
-            batches.progress[n].read.covers(ends.offsets) for n, ends in until.ends.items()
+            progress[n].read.covers(ends.offsets) for n, ends in until.ends.items()
         )
         for name, source in self.job.pipeline.sources.items():
-            ends = until.ends[name] if until is not None else self.job.logs[name].ends()
-            progress = batches.progress[name]
             if is_caught_up and self.request.complete:
                 proved = self._end_of_log()
             else:
-                proved = frontier(source, read=progress.read, arrivals=progress.arrivals, ends=ends)
+                now = progress[name]
+                proved = frontier(source, read=now.read, arrivals=now.arrivals, ends=self.ends[name])
                 if not is_caught_up:
                     proved -= proved % self.step
-            self.frontiers.move(name, proved)
-            self.reached[name] = self.frontiers.read(name)
-        if not is_caught_up:
-            return False
-        return not self.job.analysis.is_stateful or batches.watermark >= min(self.reached.values())
+            self.reached[name] = max(self.reached[name], proved)
+        return is_caught_up
 
     def _end_of_log(self) -> int:
         """Return a frontier that closes everything, for a log that was declared to have ended."""
@@ -404,8 +434,8 @@ class _Stream:
         due = ownership.corrections(before=ownership.closed_through or instant.BEGINNING)
         if not due:
             return
-        # With what the stream itself sees of lookups: what changes later it takes up at its next start.
-        cut = replace(self.request.until or job.cut(), validities=self.validities)
+        # With the inputs as the stream itself sees them: what changes later it takes up at its next start.
+        cut = replace(self.request.until or job.cut(), validities=self.validities, erasures=self.erasures)
         asked = bounded.Request(mode=self.request.mode, grid=self.request.grid, cut=cut, beside_stream=True)
         bounded.settle_corrections(job, asked, self.report)
         held = job.held.holder.interval

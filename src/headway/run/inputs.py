@@ -74,6 +74,8 @@ def result(
     closed: int,
 ) -> tuple[DataFrame, dict[str, list[int]]]:
     """Return the rows of a span of output time, and the lookup snapshots that they used."""
+    from pyspark.sql import functions as F
+
     reach = job.analysis.reach
     low, high = reach.before(span.start), instant.clamp(span.end + reach.ahead)
     judged = {name: job.upstreams[name].frame(version, low, high) for name, version in cut.versions.items()}
@@ -81,11 +83,15 @@ def result(
         source = job.pipeline.sources[name]
         raw = job.logs[name].read(job.spark, reading.start, reading.end)
         frame = admission.judge(raw, source)
+        # By the column itself: an archive leaves out the hours that this does not meet.
+        e = F.col(source.event_time)
+        within = (e >= F.timestamp_micros(F.lit(low))) & (e < F.timestamp_micros(F.lit(high)))
         if name in observations:
+            is_new = _is_new(reading)
+            frame = frame if is_new is None else frame.filter(is_new | within)
             frame = frame.observe(observations[name], *_counts(source, reading, closed, reach.ahead))
-        e = admission.event_time(source)
-        within = admission.is_relevant(source, corrections=True) & (e >= low) & (e < high)
-        judged[name] = admission.admit(frame, within)
+        is_relevant = admission.is_relevant(source, corrections=True)
+        judged[name] = admission.admit(frame, within & is_relevant)
     valid = validity_frames(job, cut.validities)
     used = {name: [version.snapshot] for name, version in cut.validities.items()}
     lookups = job.pipeline.versioned

@@ -21,6 +21,7 @@ from headway.pipeline import Pipeline
 from headway.plan.analysis import Analysis, ShowsBy, analyse
 from headway.project import Project
 from headway.result import Result
+from headway.run.archived_log import ArchivedLog
 from headway.run.books import Books
 from headway.run.copies import Copies
 from headway.run.followers import Followers
@@ -30,7 +31,7 @@ from headway.run.validity import ValidityTable
 from headway.sink import Applied
 from headway.sinks.iceberg import Iceberg
 from headway.sinks.iceberg_table import IcebergTable
-from headway.source import Ends, Log
+from headway.source import Ends, Erasable, Log
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -50,6 +51,8 @@ class Cut:
     """Per upstream."""
     validities: Mapping[str, Applied]
     """Per lookup whose rows say when they are valid."""
+    erasures: Mapping[str, int]
+    """Per source with an archive: the number of its newest erasure."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -138,7 +141,12 @@ class Job:
             ends={name: log.ends() for name, log in self.logs.items()},
             versions=versions,
             validities={name: table.version() for name, table in self.validities.items()},
+            erasures=self.erasures(),
         )
+
+    def erasures(self) -> dict[str, int]:
+        """Return the number of the newest erasure from each source that has an archive."""
+        return {name: log.erasures() for name, log in self.logs.items() if isinstance(log, Erasable)}
 
     @property
     def held(self) -> Lease:
@@ -198,10 +206,11 @@ def connect(project: Project, pipeline: Pipeline, session: Callable[[], SparkSes
         UnavailableError: A broker or a topic is not there.
         ConfigError: conf/ does not say where it is.
     """
-    return {
-        name: source.open(stack.section(project, source.section), session)
-        for name, source in pipeline.sources.items()
-    }
+    logs: dict[str, Log] = {}
+    for name, source in pipeline.sources.items():
+        log = source.open(stack.section(project, source.section), session)
+        logs[name] = log if source.archive is None else ArchivedLog(log, source, session())
+    return logs
 
 
 @contextmanager

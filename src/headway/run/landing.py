@@ -18,7 +18,7 @@ def land(job: Job) -> None:
     for name, log in job.logs.items():
         if isinstance(log, Landing):
             landed = log.land()
-            job.say(f"{landed} messages landed for {name}")
+            job.say(f"{landed} new records of {name} are taken in")
 
 
 @contextmanager

@@ -1,5 +1,6 @@
-"""A streaming source with one row each time a frontier has moved: what drives Spark's watermark.
+"""A streaming source with one row each time a frontier has moved while a query was quiet: what makes it go on.
 
+A batch that takes records makes what it has proved the watermark of the next one by itself.
 Spark sets a watermark to the greatest event time it has seen, less a delay. The marker's event
 time is the frontier plus that delay, so the watermark becomes the frontier itself. The offset
 *is* the frontier, so a batch that is replayed sees the same marker. It also names the start of the

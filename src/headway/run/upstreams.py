@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from headway import instant
 from headway.errors import DefinitionError, UnavailableError
 from headway.interval import Interval, coalesce
+from headway.offsets import Offsets
 from headway.plan.analysis import event_time_column, upstream_schema
 from headway.result import Result, quoted_column, types
 from headway.sink import Applied
@@ -26,14 +27,14 @@ _TOUCHES = f"{PREFIX}touches"
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What commits of an upstream have changed that this pipeline has not looked at."""
+    """What has changed in an input that this pipeline has not looked at, beside the new records of a log."""
 
-    to: Applied
-    """Up to where this looks."""
+    position: Offsets
+    """Up to where this looks, as the map of ownership notes it."""
     touched: tuple[Interval, ...]
-    """Ranges of the upstream's output time."""
-    added: int
-    """Rows that those commits have added, as their summaries say."""
+    """Ranges of event time; for an upstream of its output time."""
+    added: int = 0
+    """Rows that commits of an upstream have added, as their summaries say."""
 
 
 class UpstreamTable:
@@ -151,7 +152,7 @@ class UpstreamTable:
         if not is_whole or self._history.changed_by_others(found):
             ranges = [_EVERYTHING]
         added = sum(int(s.get("added-records") or 0) for s in summaries)
-        return News(to, coalesce(ranges), added)
+        return News(Offsets({0: to.sequence}), coalesce(ranges), added)
 
     def _require_there(self) -> None:
         if not self._spark.catalog.tableExists(self._upstream.name):

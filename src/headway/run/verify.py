@@ -22,7 +22,7 @@ from headway.run import agreement, bounded, continuous
 from headway.run.job import Cut, Job, Report, opened, scratch
 from headway.run.upstreams import UpstreamTable
 from headway.run.validity import ValidityTable
-from headway.source import Log
+from headway.source import Erasable, Log
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -187,6 +187,7 @@ def _cut(
         ends=ends,
         versions={name: table.version() for name, table in upstreams.items()},
         validities={name: table.version() for name, table in validities.items()},
+        erasures={name: log.erasures() for name, log in logs.items() if isinstance(log, Erasable)},
     )
 
 

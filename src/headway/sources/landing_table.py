@@ -10,17 +10,14 @@ while its messages were delivered again, finds them landed.
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from py4j.protocol import Py4JJavaError
-from pyspark.errors import PySparkException
-
 from headway import instant
-from headway.catalog import ancestry, create_namespace, java_table, quoted
-from headway.errors import DefinitionError, TransientError, UnavailableError
+from headway.catalog import create_namespace, java_table, quoted
+from headway.compared_appends import PROPERTIES, ComparedAppends
+from headway.errors import DefinitionError, TransientError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,21 +33,10 @@ COLUMNS = (
 
 THROUGH = "headway.landed-through"
 """Entry in the summary of a landing's snapshot: the offset below which everything has landed."""
-_TAG = "headway"
-"""Of the newest landing, so that expiry cannot take what it says."""
 _QUEUE = "headway.queue"
 """Property of the table: whose messages it holds."""
 _REMEMBERED = 1_000_000
 _RACES = 20
-_LOST_RACES = ("CommitFailed", "CommitStateUnknown", "Cannot fast-forward", "Cannot commit")
-_BRANCH_LASTS = 24 * 3_600_000
-_PROPERTIES = {
-    "format-version": "2",
-    "write.metadata.delete-after-commit.enabled": "true",
-    "write.metadata.previous-versions-max": "20",
-    "write.distribution-mode": "none",
-    "commit.retry.num-retries": "10",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +63,8 @@ class LandingTable:
         self.name = name
         self._spark = spark
         self._topic = topic
-        self._branch = f"landing_{uuid.uuid4().hex[:12]}"
         self._prepare()
-        self._handle: Any = java_table(spark, name)
+        self._appends = ComparedAppends(spark, name, THROUGH)
         self._known: dict[str, None] = {}
         self._seen: int | None = None
         self._end = 0
@@ -87,19 +72,13 @@ class LandingTable:
 
     def table(self) -> Any:
         """Return Iceberg's own handle, brought up to date."""
-        self._handle.refresh()
-        return self._handle
+        return self._appends.table()
 
     def through(self, table: Any, snapshot: int) -> int:
         """Return the offset below which everything is landed at a snapshot of a handle that knows it."""
-        for found in ancestry(table, table.snapshot(snapshot)):
-            landed = found.summary().get(THROUGH)
-            if landed is not None:
-                return int(landed)
-        # Expiry has left commits of maintenance above the newest landing, which is tagged; or nothing has landed.
-        tagged = table.snapshot(_TAG) if table.refs().containsKey(_TAG) else None
-        if tagged is not None and tagged.sequenceNumber() <= table.snapshot(snapshot).sequenceNumber():
-            return int(tagged.summary().get(THROUGH))
+        landed = self._appends.reached(table, snapshot)
+        if landed is not None:
+            return int(landed)
         last = (
             self._spark.read.option("versionAsOf", snapshot).table(self.name).agg({"offset": "max"}).first()
         )
@@ -121,17 +100,13 @@ class LandingTable:
         )
 
     def close(self) -> None:
-        """Remove the lander's branch; one that is left goes with expiry."""
-        for _ in range(_RACES):
-            if not self.table().refs().containsKey(self._branch):
-                return
-            if _is_done(lambda: self._handle.manageSnapshots().removeBranch(self._branch).commit()):
-                return
+        """Let go of the lander's branch."""
+        self._appends.close()
 
     def _prepare(self) -> None:
         if not self._spark.catalog.tableExists(self.name):
             create_namespace(self._spark, self.name)
-            given = {**_PROPERTIES, _QUEUE: self._topic.replace("'", "\\'")}
+            given = {**PROPERTIES, "write.distribution-mode": "none", _QUEUE: self._topic.replace("'", "\\'")}
             properties = ", ".join(f"'{k}' = '{v}'" for k, v in given.items())
             self._spark.sql(
                 f"CREATE TABLE IF NOT EXISTS {quoted(self._spark, self.name)} ({COLUMNS}, message_id string) "
@@ -144,15 +119,12 @@ class LandingTable:
                 f"the landing table {self.name} belongs to the queue {queue!r}, not to {self._topic!r}",
                 hint="Give each queue a landing table of its own.",
             )
-        if table.currentSnapshot() is None:
-            table.newFastAppend().commit()  # without a number: another lander may be quicker
 
     def _catch_up(self) -> int:
         """Learn what others have landed, and return the visible snapshot."""
-        table = self.table()
-        visible = int(table.currentSnapshot().snapshotId())
+        visible = self._appends.visible()
         if visible != self._seen:
-            end = self.through(table, visible)
+            end = self.through(self.table(), visible)
             since = max(end - _REMEMBERED, self._end if self._seen is not None else 0)
             if since < end:
                 rows = self._spark.read.option("versionAsOf", visible).table(self.name)
@@ -176,41 +148,13 @@ class LandingTable:
         end = self._end + len(messages)
         # A clock that is set back must not date a message before the one that it follows.
         self._arrival = max(time.time_ns() // 1_000, self._arrival)
-        if not self._reset(visible):
-            return False
         frame = self._spark.createDataFrame(self._arrow(messages)).coalesce(1)
-        writer = frame.writeTo(f"{self.name}.branch_{self._branch}")
-        writer.option(f"snapshot-property.{THROUGH}", str(end)).append()
-        head = int(self.table().snapshot(self._branch).snapshotId())
-        if not self._show(head):
+        head = self._appends.append(frame, visible, str(end))
+        if head is None:
             return False
         self._seen, self._end = head, end
         self._remember([m.message_id for m in messages if m.message_id is not None])
         return True
-
-    def _reset(self, visible: int) -> bool:
-        branch = self._handle.snapshot(self._branch)
-        if branch is not None and branch.snapshotId() == visible:
-            return True
-        refs = self._handle.manageSnapshots()
-        if branch is not None:
-            return _is_done(lambda: refs.replaceBranch(self._branch, visible).commit())
-        refs = refs.createBranch(self._branch, visible).setMaxRefAgeMs(self._branch, _BRANCH_LASTS)
-        return _is_done(refs.commit)
-
-    def _show(self, head: int) -> bool:
-        has_tag = self._handle.refs().containsKey(_TAG)
-
-        def show() -> None:
-            refs = self._handle.manageSnapshots().fastForwardBranch("main", self._branch)
-            (refs.replaceTag if has_tag else refs.createTag)(_TAG, head).commit()
-
-        if _is_done(show):
-            return True
-        # A catalog may lose its answer and not the commit.
-        jvm = self._spark._jvm
-        assert jvm is not None
-        return bool(jvm.org.apache.iceberg.util.SnapshotUtil.isAncestorOf(self.table(), head))
 
     def _remember(self, ids: Sequence[str]) -> None:
         self._known.update(dict.fromkeys(ids))
@@ -235,22 +179,3 @@ class LandingTable:
                 "message_id": pa.array([m.message_id for m in messages], pa.string()),
             }
         )
-
-
-def _is_done(change: Callable[[], Any]) -> bool:
-    """Change the table's branches; False where somebody else has committed meanwhile.
-
-    Raises:
-        UnavailableError: The catalog refuses it for another reason.
-    """
-    try:
-        change()
-    except (Py4JJavaError, PySparkException) as exc:
-        said = str(exc)
-        if not any(reason in said for reason in _LOST_RACES):
-            raise UnavailableError(
-                f"the catalog did not take a landing: {said.strip().splitlines()[0]}",
-                hint="Look at the catalog, then run the same command again.",
-            ) from exc
-        return False
-    return True
