@@ -18,6 +18,8 @@ NAMES = (
     "postgres_sink",
     "kafka_sink",
     "rabbitmq_landing",
+    "archive",
+    "four_sinks",
 )
 RESULTS = ROOT / "bench" / "results.json"
 
