@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
     from pyspark.sql.types import StructType
 
-__all__ = ["add_columns", "ancestry", "create_namespace", "expire", "java_table", "quoted"]
+__all__ = ["add_columns", "ancestry", "create_namespace", "escaped", "expire", "java_table", "quoted"]
 
 
 def java_table(spark: SparkSession, name: str) -> Any:
@@ -61,11 +61,15 @@ def add_columns(spark: SparkSession, table: str, schema: StructType, *, refusal:
 def expire(spark: SparkSession, table: str) -> None:
     """Remove every snapshot but the newest and those that a branch or a tag keeps, and the files that only they held."""
     catalog, _, name = table.partition(".")
-    literal = quoted(spark, name).replace("\\", "\\\\").replace("'", "\\'")
     spark.sql(
-        f"CALL {quoted(spark, catalog)}.system.expire_snapshots(table => '{literal}', "
+        f"CALL {quoted(spark, catalog)}.system.expire_snapshots(table => '{escaped(quoted(spark, name))}', "
         "older_than => current_timestamp(), retain_last => 1)"
     )
+
+
+def escaped(text: str) -> str:
+    """Return a text as it stands between apostrophes in Spark's SQL; Iceberg's extension of it takes no parameters."""
+    return text.replace("\\", "\\\\").replace("'", "\\'")
 
 
 def quoted(spark: SparkSession, name: str) -> str:

@@ -45,14 +45,14 @@ def frontier(source: Source, *, read: Offsets, arrivals: Mapping[int, int], ends
     reached = []
     for partition, end in ends.offsets.items():
         arrival = arrivals.get(partition, instant.BEGINNING)
-        is_at_end = read.get(partition, 0) >= end
+        is_at_end = read.get(partition, 0) >= end and partition in ends.settled
         if source.clock == "log":
             if is_at_end and is_current:
                 arrival = max(arrival, furthest - source.disorder_micros)
         else:
             # A producer with a broken clock must not close the future.
             arrival = min(arrival, ends.asked_at)
-            if is_at_end and partition in ends.settled:
+            if is_at_end:
                 arrival = max(arrival, ends.asked_at - source.skew_micros)
         reached.append(arrival)
     least = min(reached, default=instant.BEGINNING)

@@ -256,6 +256,10 @@ class Erasable(Protocol):
         """Return the number of the newest erasure; 0 where there was none."""
         ...
 
+    def erased_keys(self, since: int, to: int) -> list[str]:
+        """Return the SHA-256 of the keys, in hexadecimal digits, of the erasures after `since`, up to `to`."""
+        ...
+
     def erased(self, since: int, to: int) -> tuple[Interval, ...]:
         """Return for which event time records were taken away by the erasures after `since`, up to `to`."""
         ...

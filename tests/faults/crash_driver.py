@@ -25,7 +25,7 @@ from headway.sinks.kafka_topic import KafkaTopic
 from headway.sinks.postgres_table import PostgresTable
 
 POINTS = {
-    "before-offsets": [(continuous._Stream, "_reach", "before"), (bounded, "_readings", "before")],
+    "before-offsets": [(continuous._Stream, "_move_frontiers", "before"), (bounded, "_readings", "before")],
     "after-offsets": [(Batches, "publish", "before"), (bounded, "result", "after")],
     "mid-write": [(IcebergTable, "stage", "during"), (IcebergTable, "stage_upsert", "during")],
     "staged": [(IcebergTable, "stage", "after"), (IcebergTable, "stage_upsert", "after")],

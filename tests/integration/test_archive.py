@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from headway import instant
+from headway.catalog import java_table
 from headway.errors import LostDataError
+from headway.interval import Interval
 from headway.offsets import Offsets
 from headway.run import continuous, landing
 from headway.run.archive import Archive
 from headway.run.archived_log import ArchivedLog
+from headway.run.inputs import Reading, result
 from headway.testing import MODES, MemoryLog
 
 pytestmark = pytest.mark.slow
@@ -44,6 +48,10 @@ class Forgetful(MemoryLog):
 
     def offsets_at(self, moment, ends):
         return super().offsets_at(moment, ends).greatest(Offsets({0: min(self.first, ends[0])}))
+
+    def earliest_arrivals(self):
+        left = {0: instant.parse("2013-02-01T09:15:00Z")} if self.first else {}
+        return super().earliest_arrivals() | left
 
     def intact_since(self):
         return {0: instant.parse("2013-02-01T09:00:00Z")} if self.first else {}
@@ -159,13 +167,15 @@ def test_what_was_never_taken_in_is_missed(log, archived, placed, spark):
 def test_hours_that_a_span_does_not_meet_are_not_read(harness, log, archived, placed, spark):
     put(log, *[f"{h:02}:10" for h in range(20)])
     archived.land()
-    rows = archived.read(spark, archived.begins(), log.ends().offsets)
-    few = rows.filter(
-        "event_time >= timestamp'2013-02-01 03:00:00' AND event_time < timestamp'2013-02-01 05:00:00'"
-    )
-    assert few.count() == 2
-    scanned = few._jdf.queryExecution().executedPlan().collectLeaves().head()
-    assert scanned.metrics().apply("resultDataFiles").value() <= 2
+    with harness.job(placed, {"s": archived}, MODES["hourly"]) as job:
+        readings = {"s": Reading(start=archived.begins(), end=log.ends().offsets, new_from=None)}
+        span = Interval(instant.parse("2013-02-01T03:00:00Z"), instant.parse("2013-02-01T05:00:00Z"))
+        rows, _ = result(job, readings, job.cut(), span, {}, instant.BEGINNING)
+        rows.collect()
+        (scan,) = re.findall(r"BatchScan.*", rows._jdf.queryExecution().toString())[-1:]
+    assert "event_time >= " in scan
+    assert "event_time < " in scan
+    assert "value" not in scan.split("filters=")[0]
 
 
 def test_a_schema_that_changes_parses_what_is_there_again(harness, define, log, archived, placed, spark):
@@ -196,12 +206,9 @@ def test_a_log_that_was_made_anew_is_told_from_the_one_in_the_archive(log, archi
         other.close()
 
 
-def erase(spark, source, log, k):
-    archive = Archive(spark, source)
+def erase(spark, source, log, k, *others):
     log.land()
-    found, count = archive.erase(hashlib.sha256(k.encode()).hexdigest())
-    archive.close()
-    return found, count
+    return Archive(spark, source).erase(hashlib.sha256(k.encode()).hexdigest(), [source, *others])
 
 
 @pytest.mark.parametrize("mode_name", ["hourly", "continuous"])
@@ -234,10 +241,12 @@ def test_the_intervals_of_erased_records_follow(harness, log, archived, placed, 
 def test_an_erasure_that_died_half_way_is_finished(log, archived, placed, spark, monkeypatch):
     put(log, "01:10")
     put(log, "01:20", k="b")
+    archived.land()
+    source = placed.sources["s"]
     with monkeypatch.context() as broken:
         broken.setattr(Archive, "finish_erasures", _dies)
         with pytest.raises(ZeroDivisionError):
-            erase(spark, placed.sources["s"], archived, "b")
+            Archive(spark, source).erase(hashlib.sha256(b"b").hexdigest(), [source])
     # Written down is erased: nobody reads it any more, though the rows are still there.
     assert [
         bytes(r["key"]) for r in archived.read(spark, archived.begins(), log.ends().offsets).collect()
@@ -250,7 +259,6 @@ def test_no_file_holds_what_was_erased(log, archived, placed, spark):
     put(log, "01:10")
     put(log, "01:20", k="somebody")
     archived.land()
-    archived.close()
     name = placed.sources["s"].archive
     before = {r["file_path"] for r in spark.sql(f"SELECT file_path FROM {name}.all_data_files").collect()}
     erase(spark, placed.sources["s"], archived, "somebody")
@@ -259,6 +267,72 @@ def test_no_file_holds_what_was_erased(log, archived, placed, spark):
     rows = spark.read.parquet(*after).select("key").collect()
     assert [bytes(r["key"]) for r in rows] == [b"a"]
     assert archived.land() == 0
+
+
+def test_a_branch_that_holds_the_erased_keeps_the_erasure_open(log, archived, placed, spark):
+    put(log, "01:10")
+    put(log, "01:20", k="b")
+    archived.land()
+    source = placed.sources["s"]
+    table = java_table(spark, source.archive)
+    table.manageSnapshots().createBranch("landing_dead", table.currentSnapshot().snapshotId()).commit()
+    erase(spark, source, archived, "b")
+    assert java_table(spark, source.archive).properties().get("headway.erasure") is None
+    table = java_table(spark, source.archive)
+    table.manageSnapshots().removeBranch("landing_dead").commit()
+    put(log, "02:10")
+    archived.land()
+    assert java_table(spark, source.archive).properties().get("headway.erasure") == "1"
+    files = [
+        r["file_path"] for r in spark.sql(f"SELECT file_path FROM {source.archive}.all_data_files").collect()
+    ]
+    assert {bytes(r["key"]) for r in spark.read.parquet(*files).select("key").collect()} == {b"a"}
+
+
+def test_the_hours_of_every_reader_count(harness, define, log, archived, placed, spark):
+    other = define(
+        WINDOWS.format(schema="k string, at bigint", archive=placed.sources["s"].archive, emit="final")
+    ).sources["s"]
+    log.append(
+        {"k": "a", "at": instant.parse("2013-02-01T05:10:00Z") // 1_000},
+        key=b"a",
+        arrival="2013-02-01T05:10:00Z",
+    )
+    found, _ = erase(spark, placed.sources["s"], archived, "a", other)
+    assert found.hours == (instant.parse("2013-02-01T05:00:00Z"),)  # to the first one it is a dead letter
+
+
+def test_what_is_early_or_named_follows_an_erasure_too(harness, define, log, archived, placed, spark):
+    early = harness.place(
+        define(WINDOWS.format(schema=SCHEMA, archive=placed.sources["s"].archive, emit="early"))
+    )
+    put(log, "01:10", "02:10", "08:10")
+    put(log, "01:20", "08:20", k="b")
+    harness.run_again(early, {"s": archived}, MODES["hourly"])
+    assert shown(harness, early)["b", "08"] == 1  # not closed yet
+    erase(spark, early.sources["s"], archived, "b")
+    again = ArchivedLog(log, early.sources["s"], spark)
+    hour = Interval(instant.parse("2013-02-01T01:00:00Z"), instant.parse("2013-02-01T02:00:00Z"))
+    harness.run_again(early, {"s": again}, MODES["hourly"], wanted=hour)
+    assert ("b", "01") not in shown(harness, early)
+    harness.run_again(early, {"s": again}, MODES["hourly"])
+    assert shown(harness, early) == {("a", "01"): 1, ("a", "02"): 1, ("a", "08"): 1}
+
+
+def test_quarantined_records_are_erased_and_stay_away(harness, log, archived, placed, spark):
+    put(log, "01:10", "09:10")
+    put(log, "01:20", k="b", late="06:00")
+    put(log, "01:30", k="c", late="06:00")
+    harness.run_again(placed, {"s": archived}, MODES["hourly"])
+    quarantine = f"lake.headway.{placed.name}_quarantine"
+    assert spark.table(quarantine).count() == 2
+    erase(spark, placed.sources["s"], archived, "b")
+    again = ArchivedLog(log, placed.sources["s"], spark)
+    report = harness.run_again(placed, {"s": again}, MODES["hourly"])
+    assert [bytes(r["key"]) for r in spark.table(quarantine).collect()] == [b"c"]
+    assert report.accounts.quarantined == 0
+    put(log, "12:10")
+    assert harness.run_again(placed, {"s": again}, MODES["hourly"]).accounts.quarantined == 0
 
 
 def test_a_stream_takes_in_beside_itself(harness, log, archived, placed, spark, await_, monkeypatch):

@@ -79,6 +79,16 @@ def test_a_quiet_night_moves_on_with_the_wall_clock():
     assert proved == 4_990 * SECOND - 1_000
 
 
+def test_an_open_transaction_keeps_a_replay_from_passing_it():
+    proved = frontier(
+        source(disorder="0 seconds"),
+        read=Offsets({0: 5, 1: 1}),
+        arrivals={0: 100 * SECOND, 1: 7 * SECOND},
+        ends=ends({0: 5, 1: 1}, settled={0}),
+    )
+    assert proved == 7 * SECOND - 1_000
+
+
 def test_an_open_transaction_keeps_the_wall_clock_out():
     proved = frontier(
         source("wall", disorder="0 seconds"),

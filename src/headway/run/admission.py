@@ -129,7 +129,12 @@ def _taken(raw: DataFrame, source: Source) -> DataFrame:
     from pyspark.sql import functions as F
 
     values = value_schema(source)
-    columns = {f.name: F.col(f"{PARSED}.`{f.name}`") for f in values.fields if f.name != source.event_time}
+    # A table may hold a wider type than the schema names.
+    columns = {
+        f.name: F.col(f"{PARSED}.`{f.name}`").cast(f.dataType)
+        for f in values.fields
+        if f.name != source.event_time
+    }
     columns[source.event_time] = F.col("event_time")
     return raw.select(
         *[columns[name].alias(name) for name in values.names],

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
@@ -31,7 +31,7 @@ from headway.source import Log, Source
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["Archive", "Erasure", "Held", "between", "hours_of", "kept"]
+__all__ = ["Archive", "Erasure", "Held", "between", "hours_of", "is_of", "kept"]
 
 _RAW = {
     "key": "binary",
@@ -46,6 +46,18 @@ _RAW_DDL = ", ".join(f"{name} {kind}" for name, kind in _RAW.items())
 _FACTS = ("event_time", "is_empty", "is_broken")
 _COLUMNS = f"{_RAW_DDL}, event_time timestamp, is_empty boolean, is_broken boolean, parsed_by string"
 _ERASURES = "number bigint, key_hash string, below string, hours array<timestamp>, erased_at timestamp"
+_PROPERTIES = {
+    **PROPERTIES,
+    "write.distribution-mode": "hash",
+    # What is taken in beside an erasure lies beyond it.
+    "write.delete.isolation-level": "snapshot",
+    # Bounds of keys and values in manifests would outlive the records.
+    "write.metadata.metrics.default": "none",
+    **{
+        f"write.metadata.metrics.column.{name}": "full"
+        for name in ("partition", "offset", "timestamp", "event_time", "parsed_by")
+    },
+}
 _HELD = "headway.archived"
 _NUMBER = "headway.erasure"
 _HOUR = 3600 * instant.SECOND
@@ -115,45 +127,44 @@ class Archive:
         table = java_table(self._spark, self.name)
         if table.currentSnapshot() is None:
             return None
-        said = self._opened().reached(table, int(table.currentSnapshot().snapshotId()))
-        return None if said is None else Held.from_json(said)
+        return self._held_at(table, int(table.currentSnapshot().snapshotId()))
 
-    def take_in(self, log: Log, ends: Offsets) -> int:
-        """Add the records below `ends` that are not in the archive, and return how many those were.
+    def take_in(self, log: Log, ends: Offsets) -> Iterator[int]:
+        """Add the records below `ends` that are not in the archive; yields how many after each commit.
 
         Raises:
             LostDataError: Retention has eaten records before they were taken in, or the log was made anew.
             TransientError: Others kept changing the archive.
         """
         self._prepare()
-        appends, taken, races = self._opened(), 0, 0
-        while races < _RACES:
-            visible = appends.visible()
-            said = appends.reached(appends.table(), visible)
-            begins = log.begins()
-            held = (
-                Held(log=log.identity(), start=begins, end=begins) if said is None else Held.from_json(said)
-            )
-            self.require_same(held, log)
-            start = Offsets({p: held.end.get(p, begins.get(p, 0)) for p in ends})
-            if start.covers(ends):
-                return taken
-            end = _part(start, ends)
-            after = Held(
-                log=held.log,
-                start=Offsets({p: held.start.get(p, start[p]) for p in end}),
-                end=Offsets({**held.end, **end}),
-            )
-            if (
-                appends.append(self._rows(log.read(self._spark, start, end)), visible, after.to_json())
-                is None
-            ):
-                races += 1
+        appends, races = self._opened(), 0
+        try:
+            while races < _RACES:
+                visible = appends.visible()
+                held = self._held_at(appends.table(), visible) or self._none_of(log)
+                self.require_same(held, log)
+                begins = log.begins()
+                start = Offsets({p: held.end.get(p, begins.get(p, 0)) for p in ends})
+                if start.covers(ends):
+                    break
+                end = _part(start, ends)
+                after = Held(
+                    log=held.log,
+                    start=Offsets({p: held.start.get(p, start[p]) for p in end}),
+                    end=Offsets({**held.end, **end}),
+                )
+                rows = self._rows(log.read(self._spark, start, end))
+                if appends.append(rows, visible, after.to_json()) is None:
+                    races += 1
+                else:
+                    yield end.minus(start)
             else:
-                taken += end.minus(start)
-        raise TransientError(
-            f"{self.name} was changed by others again and again", hint="Run the same command again."
-        )
+                raise TransientError(
+                    f"{self.name} was changed by others again and again", hint="Run the same command again."
+                )
+        finally:
+            appends.close()  # a branch that stays keeps what is erased meanwhile
+        self.finish_erasures()
 
     def require_same(self, held: Held, log: Log) -> None:
         """See that the archive is of this very log.
@@ -172,7 +183,8 @@ class Archive:
         from pyspark.sql import functions as F
 
         rows = self._spark.table(self.name).filter(between(start, end))
-        rows = rows.filter(kept([e for e in self.erasures() if e.number > self._erased_through()]))
+        through = self._erased_through()
+        rows = rows.filter(kept([e for e in self.erasures() if e.number > through]))
         parts = []
         if self._column in rows.columns:
             own = rows.filter(F.col("parsed_by") == self._schema)
@@ -215,11 +227,15 @@ class Archive:
             for r in rows.toLocalIterator()
         ]
 
-    def erase(self, key_hash: str) -> tuple[Erasure | None, int]:
-        """Take away the records of a key, given by its SHA-256 in hexadecimal digits, that are in the archive now, for good, and return how many those were.
+    def erase(self, key_hash: str, readers: Sequence[Source]) -> tuple[Erasure | None, int]:
+        """Take away the records of a key that are in the archive now, for good, and return how many those were.
 
         What they have contributed to follows with each pipeline's next run. Their bytes go with the
         snapshots that held them.
+
+        Args:
+            key_hash: SHA-256 of the key in hexadecimal digits.
+            readers: Each source with this archive: they may see other event times in the same records.
 
         Raises:
             TransientError: Others kept changing the archive.
@@ -229,55 +245,75 @@ class Archive:
         held = self.held()
         if held is None:
             return None, 0
-        mine = self._spark.table(self.name).filter(_is_of(key_hash, held.end))
-        count = mine.count()
+        mine = is_of([key_hash], held.end)
+        count = self._spark.table(self.name).filter(mine).count()
         if count == 0:
             return None, 0
         hour = (F.floor(F.unix_micros("event_time") / _HOUR) * _HOUR).alias("hour")
-        found = mine.filter("event_time IS NOT NULL").select(hour).distinct()
-        erasure = self._written_down(
-            key_hash, held.end, sorted(int(r["hour"]) for r in found.toLocalIterator())
-        )
+        hours: set[int] = set()
+        for schema in {_digest(source): source for source in readers}.values():
+            rows = Archive(self._spark, schema).frame(held.start, held.end).filter(mine)
+            found = rows.filter("event_time IS NOT NULL").select(hour).distinct()
+            hours.update(int(r["hour"]) for r in found.toLocalIterator())
+        erasure = self._written_down(key_hash, held.end, sorted(hours))
         self.finish_erasures()
         return erasure, count
 
     def finish_erasures(self) -> None:
-        """Remove the rows of what was erased from the table, and the snapshots that still hold them."""
-        due = [e for e in self.erasures() if e.number > self._erased_through()]
+        """Remove the rows of what was erased from the table, and the snapshots that still hold them.
+
+        While another writer's branch keeps such a snapshot, it stays to be done; the next call goes on with it.
+        """
+        through = self._erased_through()
+        due = [e for e in self.erasures() if e.number > through]
         if not due:
             return
-        appends = self._opened()
-        for erasure in due:
-            self._spark.sql(
-                f"DELETE FROM {quoted(self._spark, self.name)} WHERE {_is_of(erasure.key_hash, erasure.below)}"
-            )
-        # The tag moves on to a commit that has the entry and no longer the rows.
-        for _ in range(_RACES):
-            visible = appends.visible()
-            said = appends.reached(appends.table(), visible)
-            assert said is not None
-            empty = self._spark.table(self.name).limit(0)
-            if appends.append(empty, visible, said) is not None:
-                break
-        else:
-            raise TransientError(
-                f"{self.name} was changed by others again and again", hint="Run the same command again."
-            )
-        appends.close()
+        for below, hashes in _by_bound(due):
+            self._spark.sql(f"DELETE FROM {quoted(self._spark, self.name)} WHERE {is_of(hashes, below)}")
+        table = java_table(self._spark, self.name)
+        clean = table.currentSnapshot().sequenceNumber()
+        self._move_tag()
         expire(self._spark, self.name)
-        number = max(e.number for e in due)
-        self._spark.sql(
-            f"ALTER TABLE {quoted(self._spark, self.name)} SET TBLPROPERTIES ('{_NUMBER}' = '{number}')"
-        )
+        table.refresh()
+        kept_by_others = [
+            name
+            for name, ref in table.refs().items()
+            if table.snapshot(ref.snapshotId()).sequenceNumber() < clean
+        ]
+        if not kept_by_others:
+            number = max(e.number for e in due)
+            self._spark.sql(
+                f"ALTER TABLE {quoted(self._spark, self.name)} SET TBLPROPERTIES ('{_NUMBER}' = '{number}')"
+            )
 
-    def close(self) -> None:
-        """Let go of the writer's branch."""
-        if self._appends is not None:
-            self._appends.close()
+    def _move_tag(self) -> None:
+        """Append nothing, with what the table holds: the tag moves on to a snapshot without what was deleted."""
+        appends = self._opened()
+        try:
+            for _ in range(_RACES):
+                visible = appends.visible()
+                held = self._held_at(appends.table(), visible)
+                assert held is not None
+                empty = self._spark.table(self.name).limit(0)
+                if appends.append(empty, visible, held.to_json()) is not None:
+                    return
+        finally:
+            appends.close()
+        raise TransientError(
+            f"{self.name} was changed by others again and again", hint="Run the same command again."
+        )
 
     @property
     def _column(self) -> str:
         return f"parsed_{self._schema}"
+
+    def _held_at(self, table: Any, snapshot: int) -> Held | None:
+        said = self._opened().reached(table, snapshot)
+        return None if said is None else Held.from_json(said)
+
+    def _none_of(self, log: Log) -> Held:
+        begins = log.begins()
+        return Held(log=log.identity(), start=begins, end=begins)
 
     def _opened(self) -> ComparedAppends:
         if self._appends is None:
@@ -286,12 +322,14 @@ class Archive:
 
     def _prepare(self) -> None:
         nothing = self._spark.createDataFrame([], _RAW_DDL)
-        parsed = admission.parse(nothing, self._source).schema[admission.PARSED].dataType.simpleString()
-        column = f"{quoted_column(self._column)} {parsed}"
+        parsed = admission.parse(nothing, self._source).schema[admission.PARSED].dataType
+        jvm = self._spark._jvm
+        assert jvm is not None
+        # As Java writes it: it quotes names.
+        column = f"{quoted_column(self._column)} {jvm.org.apache.spark.sql.types.DataType.fromJson(parsed.json()).sql()}"
         if not self.exists():
             create_namespace(self._spark, self.name)
-            given = {**PROPERTIES, "write.distribution-mode": "hash"}
-            properties = ", ".join(f"'{k}' = '{v}'" for k, v in given.items())
+            properties = ", ".join(f"'{k}' = '{v}'" for k, v in _PROPERTIES.items())
             self._spark.sql(
                 f"CREATE TABLE IF NOT EXISTS {quoted(self._spark, self.name)} ({_COLUMNS}, {column}) USING iceberg "
                 f"PARTITIONED BY (hours(event_time)) TBLPROPERTIES ({properties})"
@@ -351,16 +389,26 @@ class Archive:
 
 def kept(erasures: Sequence[Erasure]) -> str:
     """Return the condition, as SQL, that a raw record was not erased."""
-    return " AND ".join(f"coalesce(NOT ({_is_of(e.key_hash, e.below)}), true)" for e in erasures) or "true"
+    parts = [f"coalesce(NOT ({is_of(hashes, below)}), true)" for below, hashes in _by_bound(erasures)]
+    return " AND ".join(parts) or "true"
+
+
+def is_of(key_hashes: Sequence[str], below: Offsets) -> str:
+    """Return the condition, as SQL, that a raw record below some offsets has one of these keys."""
+    hashes = ", ".join(f"'{key_hash}'" for key_hash in key_hashes)
+    return f"sha2(key, 256) IN ({hashes}) AND ({between(Offsets({}), below)})"
+
+
+def _by_bound(erasures: Sequence[Erasure]) -> list[tuple[Offsets, list[str]]]:
+    found: dict[str, list[str]] = {}
+    for erasure in erasures:
+        found.setdefault(json.dumps(erasure.below.to_json()), []).append(erasure.key_hash)
+    return [(Offsets.from_json(json.loads(below)), hashes) for below, hashes in found.items()]
 
 
 def hours_of(erasures: Sequence[Erasure]) -> tuple[Interval, ...]:
     """Return the event times that erasures have touched."""
     return coalesce(Interval(hour, hour + _HOUR) for e in erasures for hour in e.hours)
-
-
-def _is_of(key_hash: str, below: Offsets) -> str:
-    return f"sha2(key, 256) = '{key_hash}' AND ({between(Offsets({}), below)})"
 
 
 def between(start: Offsets, end: Offsets) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from headway.errors import LostDataError
@@ -11,7 +10,7 @@ from headway.interval import Interval
 from headway.offsets import Offsets
 from headway.run import admission
 from headway.run.archive import Archive, Held, between, hours_of, kept
-from headway.source import Ends, Landing, Log, Source
+from headway.source import Ends, Log, Source
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -23,7 +22,7 @@ _TAKE_IN_EVERY = 60.0
 
 
 class ArchivedLog:
-    """Implements `headway.source.Log`, `Landing` and `Erasable` over another log and its archive.
+    """Implements `headway.source.Log`, `Landing` and `Erasable` over another log, which lands nothing, and its archive.
 
     What the log still holds is asked of the log; the archive answers for what retention has eaten. Records
     are read from the archive as far as it goes. A stream reads the log itself, without what was erased.
@@ -36,6 +35,8 @@ class ArchivedLog:
         self._spark = spark
         self._archive = Archive(spark, source)
         self._known: Held | None = None
+        self._first: dict[int, int] = {}
+        """Arrival of the first record of each partition that the archive holds and the log no longer."""
 
     def identity(self) -> str:
         """See `headway.source.Log.identity`."""
@@ -55,6 +56,12 @@ class ArchivedLog:
         eaten = self._eaten()
         if not eaten:
             return found
+        left = self._log.earliest_arrivals()
+        eaten = Offsets(
+            {p: o for p, o in eaten.items() if moment <= left.get(p, moment) + self._source.disorder_micros}
+        )
+        if not eaten:
+            return found
         since = f"timestamp >= timestamp_micros({moment}) AND ({between(Offsets({}), eaten)})"
         older = {p: offset for p, (offset, _) in self._archive.arrivals(since, "first").items()}
         return Offsets({p: min(offset, older.get(p, offset)) for p, offset in found.items()})
@@ -72,11 +79,10 @@ class ArchivedLog:
     def earliest_arrivals(self) -> dict[int, int]:
         """See `headway.source.Log.earliest_arrivals`."""
         eaten = self._eaten()
-        found = self._log.earliest_arrivals()
-        if eaten:
+        if eaten and not self._first:
             known = self._archive.arrivals(between(Offsets({}), eaten), "first")
-            found |= {p: arrival for p, (_, arrival) in known.items()}
-        return found
+            self._first = {p: arrival for p, (_, arrival) in known.items()}
+        return self._log.earliest_arrivals() | self._first
 
     def intact_since(self) -> dict[int, int]:
         """See `headway.source.Log.intact_since`; what the archive holds is left."""
@@ -102,7 +108,7 @@ class ArchivedLog:
         """
         held = self._held()
         if held is None:
-            return self._log.read(spark, start, end)
+            return self._from_log(start, end)
         first = Offsets({p: start.get(p, 0) for p in end})
         known = Offsets({p: min(held.end.get(p, 0), last) for p, last in end.items()}).greatest(first)
         before = {p: o for p, o in first.items() if o < held.start.get(p, o)}
@@ -132,7 +138,6 @@ class ArchivedLog:
 
     def close(self) -> None:
         """Let go of connections."""
-        self._archive.close()
         self._log.close()
 
     def land(self) -> int:
@@ -141,45 +146,41 @@ class ArchivedLog:
         Raises:
             LostDataError: Retention has eaten records before they were taken in.
         """
-        if isinstance(self._log, Landing):
-            self._log.land()
-        return self._take_in()
+        taken = 0
+        for count in self._archive.take_in(self._log, self._log.ends().offsets):
+            taken += count
+            self._known = None
+        return taken
 
     def land_until(self, ended: threading.Event) -> None:
         """Take in what comes, once a minute, until `ended` is set."""
-        with ThreadPoolExecutor(1) as pool:
-            below = pool.submit(self._log.land_until, ended) if isinstance(self._log, Landing) else None
-            try:
-                while not ended.wait(_TAKE_IN_EVERY):
-                    if below is not None and below.done():
-                        break
-                    self._take_in()
-            finally:
-                ended.set()
-            if below is not None:
-                below.result()
-        self._take_in()
+        while not ended.wait(_TAKE_IN_EVERY):
+            for _ in self._archive.take_in(self._log, self._log.ends().offsets):
+                self._known = None
+                if ended.is_set():
+                    break
 
     def erasures(self) -> int:
         """See `headway.source.Erasable.erasures`."""
         return max((e.number for e in self._archive.erasures()), default=0)
 
+    def erased_keys(self, since: int, to: int) -> list[str]:
+        """See `headway.source.Erasable.erased_keys`."""
+        return [e.key_hash for e in self._archive.erasures() if since < e.number <= to]
+
     def erased(self, since: int, to: int) -> tuple[Interval, ...]:
         """See `headway.source.Erasable.erased`."""
         return hours_of([e for e in self._archive.erasures() if since < e.number <= to])
 
-    def _take_in(self) -> int:
-        taken = self._archive.take_in(self._log, self._log.ends().offsets)
-        self._known = None
-        return taken
-
     def _held(self) -> Held | None:
         """Return what the archive holds, as of the last time that this run has changed it."""
-        if self._known is None:
-            self._known = self._archive.held()
-            if self._known is not None:
-                self._archive.require_same(self._known, self._log)
-        return self._known
+        held = self._known
+        if held is None:
+            held = self._archive.held()
+            if held is not None:
+                self._archive.require_same(held, self._log)
+            self._known = held
+        return held
 
     def _eaten(self) -> Offsets:
         """Return the partitions of which the archive holds more than the log, and where the log begins in them."""
@@ -189,5 +190,6 @@ class ArchivedLog:
         return Offsets({p: o for p, o in self._log.begins().items() if held.start.get(p, o) < o})
 
     def _from_log(self, start: Offsets, end: Offsets) -> DataFrame:
-        raw = self._log.read(self._spark, start, end).filter(kept(self._archive.erasures()))
+        erasures = [e for e in self._archive.erasures() if not start.covers(e.below)]
+        raw = self._log.read(self._spark, start, end).filter(kept(erasures))
         return admission.parse(raw, self._source)

@@ -8,9 +8,10 @@ carries up to which offsets the records have been looked at.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from headway.catalog import ancestry, create_namespace, expire, java_table, quoted
+from headway.catalog import ancestry, create_namespace, escaped, expire, java_table, quoted
 from headway.offsets import Offsets
 from headway.run.admission import ERROR, FATE, RAW, Fate, log_field
 
@@ -50,7 +51,7 @@ class Books:
         for table, columns in _TABLES.items():
             self._spark.sql(
                 f"CREATE TABLE IF NOT EXISTS {quoted(self._spark, self.name(table))} ({columns}) USING iceberg "
-                "TBLPROPERTIES ('format-version' = '2', 'write.metadata.delete-after-commit.enabled' = 'true', "
+                "TBLPROPERTIES ('format-version' = '2', 'write.delete.isolation-level' = 'snapshot', 'write.metadata.delete-after-commit.enabled' = 'true', "
                 "'write.metadata.previous-versions-max' = '20')"
             )
 
@@ -92,16 +93,20 @@ class Books:
         )
         self._append("corrections", f"{source} {log}", rows, end)
 
-    def erase(self, source: str, key_hash: str) -> int:
-        """Take the quarantined records of a key away for good, with the snapshots that hold them; returns how many."""
+    def erase(self, source: str, key_hashes: Sequence[str]) -> int:
+        """Take the quarantined records of keys away for good, with the snapshots that hold them; returns how many.
+
+        Keys are given by their SHA-256, in hexadecimal digits.
+        """
         name = self.name("quarantine")
-        if not self._spark.catalog.tableExists(name):
+        if not (key_hashes and self._spark.catalog.tableExists(name)):
             return 0
-        mine, given = "source = :source AND sha2(key, 256) = :key", {"source": source, "key": key_hash}
-        count = self._spark.sql(f"SELECT 1 FROM {quoted(self._spark, name)} WHERE {mine}", args=given).count()
+        hashes = ", ".join(f"'{key_hash}'" for key_hash in key_hashes)
+        mine = f"source = '{escaped(source)}' AND sha2(key, 256) IN ({hashes})"
+        count = self._spark.table(name).filter(mine).count()
         if count:
             position = self._position(java_table(self._spark, name))
-            self._spark.sql(f"DELETE FROM {quoted(self._spark, name)} WHERE {mine}", args=given)
+            self._spark.sql(f"DELETE FROM {quoted(self._spark, name)} WHERE {mine}")
             empty = self._spark.table(name).limit(0).writeTo(name)
             empty.option(f"snapshot-property.{_POSITION}", json.dumps(position)).append()
             expire(self._spark, name)

@@ -304,7 +304,9 @@ def _publish_once(
     else:
         segment = Segment(span, request.mode.name, LINEAGE, revision, job.inputs)
         after = ownership.with_final(segment).without_pending(span).with_position(position)
-    after = _having_seen(news, after)
+    # What a named run does not recompute itself, the next one without a name still has to look at.
+    seen = {n: f for n, f in news.items() if request.wanted is None or n in job.upstreams}
+    after = _having_seen(seen, after)
     if request.wanted is None and not request.beside_stream:
         after = after.without_stream()
     commit = _commit(
@@ -457,7 +459,8 @@ def _dependent(job: Job, news: Mapping[str, News], ownership: Ownership) -> list
 def _news_of_inputs(job: Job, cut: Cut, ownership: Ownership) -> dict[str, News]:
     """Return for which time lookups have changed, and records were erased, since that was last looked at.
 
-    A stream looks by itself.
+    A stream looks by itself. What was erased goes from the quarantine too: a run that did not know of it yet
+    may have put it there since.
     """
     found = {}
     for name, version in cut.validities.items():
@@ -467,16 +470,17 @@ def _news_of_inputs(job: Job, cut: Cut, ownership: Ownership) -> dict[str, News]
         elif seen != now:
             found[name] = News(now, job.validities[name].changed(seen, version))
     for name, number in cut.erasures.items():
-        known = ownership.position.get(_erasures_of(name), Offsets({})).get(0, 0)
+        known = ownership.position.get(_erasures_of(job, name), Offsets({})).get(0, 0)
         log = job.logs[name]
         if number > known and isinstance(log, Erasable):
-            found[_erasures_of(name)] = News(Offsets({0: number}), log.erased(known, number))
+            job.books.erase(job.pipeline.sources[name].name, log.erased_keys(known, number))
+            found[_erasures_of(job, name)] = News(Offsets({0: number}), log.erased(known, number))
     return found
 
 
-def _erasures_of(source: str) -> str:
-    """Return the name under which the map of ownership notes the erasures from a source."""
-    return f"{source}.erasures"
+def _erasures_of(job: Job, source: str) -> str:
+    """Return the name under which the map of ownership notes the erasures from a source's archive."""
+    return f"{source}.{job.pipeline.sources[source].archive}"
 
 
 def take_up_news(job: Job, request: Request, until: int) -> None:
@@ -533,7 +537,7 @@ def _show_open(job: Job, request: Request, report: Report) -> None:
     ends = {name: e.offsets for name, e in request.cut.ends.items()}
     ends |= {name: position_of(version) for name, version in request.cut.versions.items()}
     ends |= {n: job.validities[n].position(version) for n, version in request.cut.validities.items()}
-    ends |= {_erasures_of(n): Offsets({0: number}) for n, number in request.cut.erasures.items() if number}
+    ends |= {_erasures_of(job, n): Offsets({0: no}) for n, no in request.cut.erasures.items() if no}
     is_current = all(n in ownership.position and ownership.position[n].covers(e) for n, e in ends.items())
     if request.complete or (is_current and ownership.open_rows and not report.intervals):
         return

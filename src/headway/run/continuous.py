@@ -164,6 +164,8 @@ class _Stream:
         """Where the logs ended when they were asked last."""
         self.reached = dict.fromkeys(job.logs, instant.BEGINNING)
         """The frontier of each source."""
+        self.is_caught_up = False
+        """Whether everything that was asked for is read; the frontiers stand still from then on."""
         self.failure: Error | None = None
         self.query: StreamingQuery | None = None
         self.stop_requested = stop
@@ -214,7 +216,12 @@ class _Stream:
             )
             return
         if self.request.until is not None:
-            self.batches.close(min(self.reached.values()) - self.job.analysis.reach.ahead)
+            through = min(self.reached.values())
+            if (
+                self.job.analysis.is_stateful
+            ):  # what is beyond the watermark is in the state, and not published yet
+                through = min(through, self.batches.watermark)
+            self.batches.close(through - self.job.analysis.reach.ahead)
             self._correct()
 
     # Starting
@@ -364,7 +371,7 @@ class _Stream:
         """Move the frontiers after each batch and each second, until the query is to stop."""
         assert self.query is not None
         while True:
-            is_quiet = not self.batch_done.wait(_TICK) and not self.query.status["isDataAvailable"]
+            is_quiet = not self.batch_done.wait(_TICK) and not self._takes_records()
             self.batch_done.clear()
             if self.failure is not None or self.is_stopping or self.is_passed_on:
                 return
@@ -372,6 +379,9 @@ class _Stream:
                 raise _query_error(self.query)
             if self.wants_stop:
                 return
+            if is_quiet:
+                with self.gate:
+                    self._look_for_versions()
             if self._move_frontiers(is_quiet) and self.request.until is not None:
                 return
             if time.monotonic() - self.corrected_at >= _CORRECT_EVERY and not self.batches.is_catching_up:
@@ -379,27 +389,39 @@ class _Stream:
                 with self.gate:
                     self._correct()
 
+    def _takes_records(self) -> bool:
+        """Tell whether a batch runs now that has new records; what it proves, it tells by itself."""
+        assert self.query is not None
+        status = self.query.status
+        return bool(status["isTriggerActive"] and status["isDataAvailable"])
+
     def _move_frontiers(self, is_quiet: bool) -> bool:
         """Ask where the logs end, and make a quiet query run a batch where its watermark is behind what is proved.
 
         Returns whether everything that was asked for is published.
         """
-        until = self.request.until
-        if until is None:
+        if self.request.until is None or self._is_beyond(self.request.until):
             if time.monotonic() - self.moved_at < _MOVE_EVERY:
                 return False
             self.moved_at = time.monotonic()
             self.ends = {name: log.ends() for name, log in self.job.logs.items()}
-        is_caught_up = self._reach()
+        self._reach()
         least = min(self.reached.values())
         if is_quiet and least > self.batches.watermark:
             for name, reached in self.reached.items():
                 self.frontiers.move(name, reached)
-        return is_caught_up and (not self.job.analysis.is_stateful or self.batches.watermark >= least)
+        return self.is_caught_up and (not self.job.analysis.is_stateful or self.batches.watermark >= least)
 
-    def _reach(self) -> bool:
-        """Move the frontiers to what is proved now; tells whether everything that was asked for is read."""
+    def _is_beyond(self, until: Cut) -> bool:
+        """Tell whether records were read beyond a cut: its ends say nothing of them."""
+        read = {name: progress.read for name, progress in self.batches.progress.items()}
+        return not all(ends.offsets.covers(read[name]) for name, ends in until.ends.items())
+
+    def _reach(self) -> None:
+        """Move the frontiers to what is proved now."""
         until, progress = self.request.until, self.batches.progress
+        if self.is_caught_up:
+            return
         is_caught_up = until is not None and all(
             progress[n].read.covers(ends.offsets) for n, ends in until.ends.items()
         )
@@ -412,7 +434,7 @@ class _Stream:
                 if not is_caught_up:
                     proved -= proved % self.step
             self.reached[name] = max(self.reached[name], proved)
-        return is_caught_up
+        self.is_caught_up = is_caught_up  # last: the other thread takes it to mean that the rest is done
 
     def _end_of_log(self) -> int:
         """Return a frontier that closes everything, for a log that was declared to have ended."""

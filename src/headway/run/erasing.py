@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from headway import instant
 from headway.embedded import stack
-from headway.errors import CallError, suggestion
+from headway.errors import CallError, LostDataError, suggestion
 from headway.interval import Interval
 from headway.project import Project
 from headway.run.archive import Archive, hours_of
@@ -57,37 +57,34 @@ def erase(
         UnavailableError: The log cannot be reached.
         TransientError: Others kept changing the archive.
     """
-    archives = {
-        source.archive: source
+    readers = [
+        (pipeline, source)
         for pipeline in project.pipelines.values()
         for source in pipeline.sources.values()
         if source.archive is not None
-    }
-    if archive not in archives:
+    ]
+    mine = [(pipeline, source) for pipeline, source in readers if source.archive == archive]
+    if not mine:
+        known = sorted({str(source.archive) for _, source in readers})
         raise CallError(
-            f"no source of this project has the archive {archive!r}", hint=suggestion(archive, list(archives))
+            f"no source of this project has the archive {archive!r}", hint=suggestion(archive, known)
         )
-    source = archives[archive]
+    sources = [source for _, source in mine]
     key_hash = hashlib.sha256(key).hexdigest()
-    report = Erased(archive=archive)
-    log = ArchivedLog(source.open(stack.section(project, source.section), lambda: spark), source, spark)
+    report = Erased(archive=archive, pipelines=sorted({pipeline.name for pipeline, _ in mine}))
+    log = ArchivedLog(
+        sources[0].open(stack.section(project, sources[0].section), lambda: spark), sources[0], spark
+    )
     try:
         say(f"{log.land()} new records are taken in")
+    except LostDataError as exc:
+        say(f"what came since is not taken in, and not erased: {exc.what}")
     finally:
         log.close()
-    held = Archive(spark, source)
-    try:
-        held.finish_erasures()
-        erasure, report.records = held.erase(key_hash)
-    finally:
-        held.close()
+    erasure, report.records = Archive(spark, sources[0]).erase(key_hash, sources)
     if erasure is not None:
         report.hours = hours_of([erasure])
-    for pipeline in project.pipelines.values():
-        reads = [s.name for s in pipeline.sources.values() if s.archive == archive]
-        if not reads:
-            continue
-        report.pipelines.append(pipeline.name)
+    for pipeline, source in mine:
         books = Books(spark, pipeline.name, pipeline.sink.table)
-        report.quarantined += sum(books.erase(name, key_hash) for name in reads)
+        report.quarantined += books.erase(source.name, [key_hash])
     return report

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from headway import instant
 from headway.accounts import Accounts
 from headway.embedded import stack
-from headway.errors import LostDataError
+from headway.errors import DefinitionError, LostDataError
 from headway.interval import Interval
 from headway.mode import Mode
 from headway.offsets import Offsets
@@ -31,7 +31,7 @@ from headway.run.validity import ValidityTable
 from headway.sink import Applied
 from headway.sinks.iceberg import Iceberg
 from headway.sinks.iceberg_table import IcebergTable
-from headway.source import Ends, Erasable, Log
+from headway.source import Ends, Erasable, Landing, Log
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -205,11 +205,19 @@ def connect(project: Project, pipeline: Pipeline, session: Callable[[], SparkSes
     Raises:
         UnavailableError: A broker or a topic is not there.
         ConfigError: conf/ does not say where it is.
+        DefinitionError: An archive is asked for where a landing table keeps the records.
     """
     logs: dict[str, Log] = {}
     for name, source in pipeline.sources.items():
         log = source.open(stack.section(project, source.section), session)
-        logs[name] = log if source.archive is None else ArchivedLog(log, source, session())
+        if source.archive is not None:
+            if isinstance(log, Landing):
+                raise DefinitionError(
+                    f"source {source.name!r}: archive= has no use, as its landing table keeps the records",
+                    hint="Leave archive= out.",
+                )
+            log = ArchivedLog(log, source, session())
+        logs[name] = log
     return logs
 
 

@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -119,10 +120,15 @@ class Slice:
             raise SliceMovedError(f"slice {self._number} of {self._topic} was written by another run")
         self._ask(self._producer.begin_transaction)
         try:
-            for sent, (key, value, partition, headers) in enumerate(records):
-                self._produce(self._topic, key, value, -1 if partition is None else partition, headers)
-                if sent % _ROUND == 0:
-                    self._producer.poll(0)
+            source = iter(records)
+            while chunk := list(islice(source, _ROUND)):
+                self._produce_plain([_message(r) for r in chunk if not r[3]])
+                for key, value, partition, headers in chunk:
+                    if headers:
+                        self._produce(
+                            self._topic, key, value, -1 if partition is None else partition, headers
+                        )
+                self._producer.poll(0)
             self._produce(self._ledger, b"note", Note(to).to_bytes(), self._number, [])
         except ResultError:
             self._ask(lambda: self._producer.abort_transaction(PATIENCE))
@@ -132,6 +138,19 @@ class Slice:
 
     def _commit(self) -> None:
         self._ask(lambda: self._producer.commit_transaction(PATIENCE))
+
+    def _produce_plain(self, messages: list[dict[str, Any]]) -> None:
+        """Hand over records without headers at once, which takes a fraction of the time of one call for each."""
+        while messages:
+            self._producer.produce_batch(self._topic, messages)
+            failed = [message for message in messages if "_error" in message]
+            for message in failed:
+                error = message.pop("_error")
+                if error.code() != KafkaError._QUEUE_FULL:
+                    raise self._told(error)
+            messages = failed
+            if messages:
+                self._producer.poll(1.0)
 
     def _produce(
         self,
@@ -176,6 +195,11 @@ class Slice:
             f"Kafka does not take what is to go into {self._topic}: {error.str()}",
             hint="What the topic lacks is made up for by the same command.",
         )
+
+
+def _message(record: Record) -> dict[str, Any]:
+    key, value, partition, _ = record
+    return {"key": key, "value": value, "partition": -1 if partition is None else partition}
 
 
 def consumer(client: Mapping[str, Any]) -> Consumer:

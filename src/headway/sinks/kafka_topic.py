@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import groupby
+from itertools import groupby, repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -366,8 +366,10 @@ def _by_key() -> Column:
 def _records(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, Record]]:
     """Return slice and record of each row, a batch of rows at a time."""
     for batch in batches:
-        columns = (
-            batch.column(name).to_pylist() for name in ("slice", "key", "value", "partition", "headers")
-        )
-        for number, key, value, partition, headers in zip(*columns, strict=True):
-            yield number, (key, value, partition, [(h["key"], h["value"]) for h in headers])
+        columns = [batch.column(name).to_pylist() for name in ("slice", "key", "value", "partition")]
+        given: Iterable[list[tuple[str, bytes | None]]] = repeat([], len(batch))
+        if len(batch.column("headers").flatten()):
+            listed = batch.column("headers").to_pylist()
+            given = ([(h["key"], h["value"]) for h in headers] for headers in listed)
+        for number, key, value, partition, headers in zip(*columns, given, strict=True):
+            yield number, (key, value, partition, headers)

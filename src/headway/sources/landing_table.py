@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headway import instant
-from headway.catalog import create_namespace, java_table, quoted
+from headway.catalog import create_namespace, escaped, java_table, quoted
 from headway.compared_appends import PROPERTIES, ComparedAppends
 from headway.errors import DefinitionError, TransientError
 
@@ -106,7 +106,7 @@ class LandingTable:
     def _prepare(self) -> None:
         if not self._spark.catalog.tableExists(self.name):
             create_namespace(self._spark, self.name)
-            given = {**PROPERTIES, "write.distribution-mode": "none", _QUEUE: self._topic.replace("'", "\\'")}
+            given = {**PROPERTIES, "write.distribution-mode": "none", _QUEUE: escaped(self._topic)}
             properties = ", ".join(f"'{k}' = '{v}'" for k, v in given.items())
             self._spark.sql(
                 f"CREATE TABLE IF NOT EXISTS {quoted(self._spark, self.name)} ({COLUMNS}, message_id string) "
