@@ -58,9 +58,26 @@ def session(**extra: str):
 
 
 def cpu(spark) -> float:
-    """Processor seconds of the JVM and of this process."""
+    """Processor seconds of the JVM, of the Python workers that it has started, and of this process."""
     own = resource.getrusage(resource.RUSAGE_SELF)
-    return jvm_cpu_seconds(spark) + own.ru_utime + own.ru_stime
+    return jvm_cpu_seconds(spark) + _workers_seconds(spark) + own.ru_utime + own.ru_stime
+
+
+def _workers_seconds(spark) -> float:
+    """Processor seconds of the processes below the JVM, with those that have ended."""
+    times: dict[int, tuple[int, float]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except FileNotFoundError:  # it has ended since; its parent counts it
+            continue
+        times[int(stat.parent.name)] = (int(fields[1]), sum(map(int, fields[11:15])))
+    below, found = {spark._jvm.java.lang.ProcessHandle.current().pid()}, 0.0
+    while below:
+        children = {pid for pid, (parent, _) in times.items() if parent in below}
+        found += sum(times[pid][1] for pid in children)
+        below = children
+    return found / os.sysconf("SC_CLK_TCK")
 
 
 def measured(spark, work) -> tuple[float, float]:
