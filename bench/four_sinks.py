@@ -62,9 +62,7 @@ def compare(spark, settings):
                 f"  {number}: {spent:.1f} s against {', '.join(f'{n} {c:.1f}' for n, c in each.items())}",
                 flush=True,
             )
-    yield Figure.of(
-        "four sinks from one micro-batch, cpu ratio", ratios, unit="times its parts", bar=BAR
-    )
+    yield Figure.of("four sinks from one micro-batch, cpu ratio", ratios, unit="times its parts", bar=BAR)
     yield Figure.of("four sinks, one micro-batch", together, unit="core seconds")
     yield Figure.of("four sinks, the parts on their own", alone, unit="core seconds")
     for name, values in parts.items():

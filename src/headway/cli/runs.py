@@ -118,12 +118,12 @@ def erase(context: Context, archive: str, key: str, *, is_hex: bool) -> None:
         raise CallError("--key holds something else than pairs of hexadecimal digits") from exc
     with spark_for(context) as spark:
         report = erasing.erase(spark, context.project, archive, given, say=context.say)
-    hours = ", ".join(str(hour) for hour in report.hours) or "none"
-    lines = [
-        f"{report.records} records erased from {archive}, {report.quarantined} from quarantine",
-        f"hours of event time: {hours}",
-        f"the next runs of {', '.join(report.pipelines)} recompute what they have contributed to",
-    ]
+    lines = [f"{report.records} records erased from {archive}, {report.quarantined} from quarantine"]
+    if report.hours:
+        lines.append(f"hours of event time: {', '.join(str(hour) for hour in report.hours)}")
+        lines.append(
+            f"the next runs of {', '.join(report.pipelines)} recompute what the records have contributed to"
+        )
     context.give(report.to_json(), lines)
 
 
