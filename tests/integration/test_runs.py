@@ -15,6 +15,7 @@ from headway.interval import Interval
 from headway.offsets import Offsets
 from headway.ownership import Ownership
 from headway.run import bounded, continuous
+from headway.run.batches import Batches
 from headway.run.job import Report
 from headway.sinks.iceberg_table import IcebergTable
 from headway.testing import MODES, Clock, MemoryLog
@@ -485,6 +486,33 @@ def test_a_micro_batch_closes_what_the_one_before_it_has_proved(harness, log, pl
     closed = {n: r["closed"][11:16] for n, r in zip(read, rows, strict=True)}
     # An hour of lateness, and a millisecond, behind the record before; the stream begins at the first one's.
     assert closed == {1: "00:10", 2: "00:10", 3: "02:09", 4: "06:09"}
+
+
+def test_a_stream_that_is_stopped_declares_final_what_it_has_published_and_no_more(
+    harness, log, placed, monkeypatch
+):
+    put(log, "01:10", "02:10", "03:10", "05:10", "07:10", "09:10")
+    stop, publish, published = threading.Event(), Batches.publish, []
+
+    def publish_and_stop(self, *batch):
+        publish(self, *batch)
+        published.append(batch)
+        if len(published) == 4:
+            stop.set()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Batches, "publish", publish_and_stop)
+        with harness.job(placed, {"s": log}, MODES["continuous"]) as job:
+            request = continuous.Request(
+                mode=MODES["continuous"],
+                grid=MODES["hourly"].grid("UTC"),
+                until=job.cut(),
+                max_records_per_batch=1,
+            )
+            continuous.run(job, request, stop)
+    assert "02" not in shown(harness, placed)  # it is in the state, though the frontier has passed it
+    harness.run_again(placed, {"s": log}, MODES["continuous"], complete=True)
+    assert shown(harness, placed) == dict.fromkeys(("01", "02", "03", "05", "07", "09"), 1)
 
 
 def test_published_rows_are_not_replaced_from_a_log_that_retention_has_cut(harness, log, define, monkeypatch):

@@ -217,9 +217,8 @@ class _Stream:
             return
         if self.request.until is not None:
             through = min(self.reached.values())
-            if (
-                self.job.analysis.is_stateful
-            ):  # what is beyond the watermark is in the state, and not published yet
+            if self.job.analysis.is_stateful:
+                # Rows beyond the watermark are in the state, and not published yet.
                 through = min(through, self.batches.watermark)
             self.batches.close(through - self.job.analysis.reach.ahead)
             self._correct()
