@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 
 import pytest
@@ -10,8 +11,10 @@ from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import NewTopic
 
 from headway import instant, sources
-from headway.errors import LostDataError, UnavailableError
+from headway.errors import CallError, LostDataError, UnavailableError
 from headway.offsets import Offsets
+from headway.project import Project
+from headway.run import erasing
 
 pytestmark = pytest.mark.servers
 START = instant.parse("2013-02-01T00:00:00Z")
@@ -259,3 +262,51 @@ def test_too_many_dead_letters_stop_the_run_before_anything_is_published(
             harness.run_again(placed, {"s": log}, mode)
         assert harness.table(placed).count() == 0
     log.close()
+
+
+ORDERS = """
+from headway import pipeline, sinks, sources
+
+@pipeline(
+    inputs={"orders": sources.Kafka("TOPIC", schema="n int, at timestamp", event_time="at", archive="lake.archive.TABLE")},
+    output_time="at",
+    outputs=[sinks.Iceberg("lake.n.orders")],
+)
+def orders(orders):
+    return orders.select("n", "at")
+"""
+
+
+def test_records_of_a_key_are_erased_from_the_archive_of_a_topic(
+    spark, project_copy, broker, topic, tmp_path
+):
+    for name in ("modes", "conf"):
+        shutil.copytree(project_copy / name, tmp_path / name)
+    local = tmp_path / "conf" / "local.yaml"
+    local.write_text(
+        local.read_text().replace("bootstrap_servers: embedded", f"bootstrap_servers: {broker.servers}")
+    )
+    (tmp_path / "pipelines").mkdir()
+    text = ORDERS.replace("TOPIC", topic).replace("TABLE", topic)
+    (tmp_path / "pipelines" / "orders.py").write_text(text)
+    producer = KafkaProducer(bootstrap_servers=broker.servers)
+    for n, key in enumerate((b"a", b"b", b"b", None)):
+        value = json.dumps({"n": n, "at": instant.iso(START)}).encode()
+        producer.send(topic, value=value, key=key, timestamp_ms=START // 1_000)
+    producer.close()
+    owner, archive, said = Project(tmp_path, "local"), f"lake.archive.{topic}", []
+    report = erasing.erase(spark, owner, archive, b"b", say=said.append)
+    assert report.to_json() == {
+        "archive": archive,
+        "records": 2,
+        "quarantined": 0,
+        "hours": [{"start": "2013-02-01T00:00:00Z", "end": "2013-02-01T01:00:00Z"}],
+        "pipelines": ["orders"],
+    }
+    assert said == ["4 new records are taken in"]
+    left = [r["key"] for r in spark.table(archive).collect()]
+    assert {key and bytes(key) for key in left} == {None, b"a"}
+    assert len(left) == 2
+    assert erasing.erase(spark, owner, archive, b"b", say=said.append).records == 0
+    with pytest.raises(CallError, match="no source"):
+        erasing.erase(spark, owner, "lake.archive.other", b"b", say=said.append)
