@@ -21,6 +21,7 @@ from headway import Lookup, pipeline, sinks, sources
         "airports": Lookup("lake.dim.airports"),
     },
     output_time="scheduled_at",
+    quality="departures",
     outputs=[sinks.Iceberg("lake.flights.departures")],
 )
 def departures(flights: DataFrame, airlines: DataFrame, airports: DataFrame) -> DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 def project_copy(tmp_path_factory):
     """The shipped project in a folder of its own."""
     folder = tmp_path_factory.mktemp("project")
-    for name in ("pipelines", "modes", "conf"):
+    for name in ("pipelines", "modes", "quality", "conf"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
@@ -94,12 +95,32 @@ def define(tmp_path):
     from headway import project as projects
 
     def load(body: str, *, name: str = "p"):
-        file = tmp_path / f"{name}_{uuid.uuid4().hex[:6]}.py"
+        folder = tmp_path / "pipelines"
+        folder.mkdir(exist_ok=True)
+        file = folder / f"{name}_{uuid.uuid4().hex[:6]}.py"
         file.write_text(body)
         module = projects._module(file)
         return next(projects._instances(module, projects.Pipeline))
 
     return load
+
+
+@pytest.fixture
+def suite(tmp_path):
+    """Write a suite as Great Expectations does, where definitions made by `define` look for it."""
+
+    def write(name, *rules, **meta):
+        """Each rule is (type, kwargs) or (type, kwargs, meta)."""
+        folder = tmp_path / "quality"
+        folder.mkdir(exist_ok=True)
+        expectations = [
+            {"type": kind, "kwargs": kwargs, "meta": dict(*more), "severity": "critical"}
+            for kind, kwargs, *more in rules
+        ]
+        data = {"name": name, "expectations": expectations, "meta": meta, "id": None, "notes": None}
+        (folder / f"{name}.json").write_text(json.dumps(data, indent=2))
+
+    return write
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ Error:
     │   └── CallError
     ├── TerminalError     the run failed: the data, a rule, a sink              (exit 1)
     │   ├── RejectedDataError
+    │   ├── FailedRuleError
     │   ├── LostDataError
     │   └── ResultError
     └── TransientError    worth trying again as it is                           (exit 3)
@@ -29,6 +30,7 @@ __all__ = [
     "ConfigError",
     "DefinitionError",
     "Error",
+    "FailedRuleError",
     "FencedOffError",
     "LeaseHeldError",
     "LostDataError",
@@ -82,6 +84,13 @@ class TerminalError(Error):
 
 class RejectedDataError(TerminalError):
     """More records of an arrival hour are dead letters than `max_rejects` allows."""
+
+
+class FailedRuleError(TerminalError):
+    """A rule of a suite that fails the run was broken; the words name the rule, the unit and some rows."""
+
+    report: object | None = None
+    """What the run had done until then, where it says so."""
 
 
 class LostDataError(TerminalError):

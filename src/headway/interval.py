@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from headway import instant
@@ -39,6 +39,14 @@ class Interval:
     def contains(self, other: Interval) -> bool:
         """Tell whether `other` lies within this one."""
         return self.start <= other.start and other.end <= self.end
+
+    def minus(self, hole: Interval) -> list[Interval]:
+        """Return what is left of this one outside of `hole`: none, one or two parts."""
+        if not self.meets(hole):
+            return [self]
+        before = [Interval(self.start, hole.start)] if self.start < hole.start else []
+        after = [Interval(hole.end, self.end)] if hole.end < self.end else []
+        return before + after
 
     def to_json(self) -> list[str]:
         """Write as a list of two ISO 8601 times."""
@@ -106,6 +114,10 @@ class Grid:
         local = instant.to_datetime(boundary).astimezone(ZoneInfo(self.zone))
         return _midnight(local + timedelta(days=1), self.zone)
 
+    def starting(self, day: date) -> int:
+        """Return the boundary at which a local day starts, of a grid that follows a calendar."""
+        return _midnight(day, self.zone)
+
     def intervals(self, start: int, end: int) -> Iterator[Interval]:
         """Yield the intervals of the grid that lie wholly within `[start, end)`."""
         at = self.ceiling(start)
@@ -114,7 +126,7 @@ class Grid:
             at = following
 
 
-def _midnight(local: datetime, zone: str) -> int:
+def _midnight(local: date, zone: str) -> int:
     """Return the first instant of the local date, also where midnight itself is skipped."""
     midnight = datetime(local.year, local.month, local.day, tzinfo=ZoneInfo(zone))
     return instant.from_datetime(midnight)

@@ -12,9 +12,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from headway import instant
+from headway import instant, mark
 from headway.interval import Interval, coalesce
+from headway.mark import Mark
 from headway.offsets import Offsets
 
 __all__ = ["Ownership", "Segment"]
@@ -56,6 +58,10 @@ class Ownership:
     """Number of the stream's last micro-batch; -1 before the first."""
     batch_fingerprint: str = ""
     """Hash of that batch's inputs."""
+    marks: Mapping[str, tuple[Mark, ...]] = field(default_factory=dict)
+    """What suites have found: of the result under the empty name, of a source under its own."""
+    tallies: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    """By the start of a unit that is not judged yet: what was counted of its rows that rules have rejected."""
 
     @property
     def closed_through(self) -> int | None:
@@ -105,8 +111,35 @@ class Ownership:
         """
         kept: list[Segment] = []
         for old in self.segments:
-            kept.extend(old.over(part) for part in _minus(old.interval, segment.interval))
-        return replace(self, segments=_joined([*kept, segment]))
+            kept.extend(old.over(part) for part in old.interval.minus(segment.interval))
+        return self.without_marks("", segment.interval)._with_segments([*kept, segment])
+
+    def _with_segments(self, segments: list[Segment]) -> Ownership:
+        return replace(self, segments=_joined(segments))
+
+    def with_marks(self, subject: str, marks: Iterable[Mark]) -> Ownership:
+        """Return the map after units were judged, in place of what was found of them before."""
+        kept = self.marks.get(subject, ())
+        found = tuple(marks)
+        for new in found:
+            kept = mark.without(kept, new.interval)
+        return replace(self, marks={**self.marks, subject: mark.joined([*kept, *found])})
+
+    def without_marks(self, subject: str, interval: Interval) -> Ownership:
+        """Return the map after a range has changed, so that its units have to be judged anew."""
+        kept = mark.without(self.marks.get(subject, ()), interval)
+        if kept == self.marks.get(subject, ()):
+            return self
+        return replace(self, marks={**self.marks, subject: kept})
+
+    def is_judged(self, subject: str, unit: Interval) -> bool:
+        """Tell whether a suite has judged a whole unit."""
+        return any(m.interval.contains(unit) for m in self.marks.get(subject, ()))
+
+    def with_tallies(self, tallies: Mapping[int, Mapping[str, Any]]) -> Ownership:
+        """Return the map with other numbers of rejected rows for some units; empty ones take a unit's away."""
+        after = {**self.tallies, **tallies}
+        return replace(self, tallies={unit: tally for unit, tally in after.items() if tally})
 
     def without_stream(self) -> Ownership:
         """Return the map after a bounded run has taken over what a stream owned."""
@@ -114,7 +147,7 @@ class Ownership:
 
     def without_pending(self, interval: Interval) -> Ownership:
         """Return the map after a range was computed from all records that are known."""
-        return replace(self, pending=tuple(part for p in self.pending for part in _minus(p, interval)))
+        return replace(self, pending=tuple(part for p in self.pending for part in p.minus(interval)))
 
     def with_pending(self, intervals: Iterable[Interval]) -> Ownership:
         """Return the map with further ranges queued for a correction."""
@@ -157,6 +190,8 @@ class Ownership:
                 "begins": None if self.begins is None else instant.iso(self.begins),
                 "batch": self.batch,
                 "batch_fingerprint": self.batch_fingerprint,
+                "marks": {subject: [m.to_json() for m in marks] for subject, marks in self.marks.items()},
+                "tallies": {instant.iso(unit): tally for unit, tally in self.tallies.items()},
             },
             separators=(",", ":"),
         )
@@ -177,18 +212,9 @@ class Ownership:
             begins=None if data["begins"] is None else instant.parse(data["begins"]),
             batch=data["batch"],
             batch_fingerprint=data["batch_fingerprint"],
+            marks={s: tuple(Mark.from_json(m) for m in marks) for s, marks in data.get("marks", {}).items()},
+            tallies={instant.parse(unit): tally for unit, tally in data.get("tallies", {}).items()},
         )
-
-
-def _minus(interval: Interval, hole: Interval) -> list[Interval]:
-    if not interval.meets(hole):
-        return [interval]
-    parts = []
-    if interval.start < hole.start:
-        parts.append(Interval(interval.start, hole.start))
-    if hole.end < interval.end:
-        parts.append(Interval(hole.end, interval.end))
-    return parts
 
 
 def _joined(segments: list[Segment]) -> tuple[Segment, ...]:

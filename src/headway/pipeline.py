@@ -39,6 +39,8 @@ class Pipeline:
     history: int | None
     ahead: int | None
     early_every: str
+    quality: str | None
+    """Name of the suite that judges the result: quality/<name>.json of the project."""
     file: Path
     line: int
 
@@ -86,6 +88,10 @@ class Pipeline:
         """The sinks that are kept equal to the table of record."""
         return tuple(o for o in self.outputs if isinstance(o, FollowingSink))
 
+    def suite_file(self, name: str) -> Path:
+        """Return where a suite lies: in the folder quality/ beside that of the definition."""
+        return self.file.parent.with_name("quality") / f"{name}.json"
+
     @property
     def where(self) -> str:
         """File and line of the definition, for messages."""
@@ -101,6 +107,7 @@ def pipeline(
     history: str | None = None,
     ahead: str | None = None,
     early_every: str = "1 minute",
+    quality: str | None = None,
     name: str | None = None,
 ) -> Callable[[Transformation], Pipeline]:
     """Define a pipeline from a function of DataFrames. Runs nothing and starts no JVM.
@@ -118,6 +125,7 @@ def pipeline(
             what is derived from the plan; needed where the plan hides it (a Python UDF).
         ahead: The same, after its output time.
         early_every: How often a stream recomputes open intervals, where it cannot upsert.
+        quality: Name of the suite in quality/ that splits and judges the result.
         name: Defaults to the function's name.
 
     Raises:
@@ -170,6 +178,7 @@ def pipeline(
             history=None if history is None else instant.duration(history),
             ahead=None if ahead is None else instant.duration(ahead),
             early_every=early_every,
+            quality=quality,
             file=Path(code.co_filename),
             line=code.co_firstlineno,
         )

@@ -10,6 +10,7 @@ from headway import instant
 from headway.interval import Interval
 
 if TYPE_CHECKING:
+    from pyspark.sql import Column
     from pyspark.sql.types import StructType
 
 __all__ = ["Result", "mismatches", "quoted_column", "types"]
@@ -32,6 +33,13 @@ class Result:
         if self.is_window:
             return f"{column}.`end` > {start} AND {column}.`end` <= {end}"
         return f"{column} >= {start} AND {column} < {end}"
+
+    def moment(self) -> Column:
+        """Return a row's output time in microseconds, as a column."""
+        from pyspark.sql import functions as F
+
+        column = F.col(quoted_column(self.output_time))
+        return F.unix_micros(column["end"]) - 1 if self.is_window else F.unix_micros(column)
 
     def any_of(self, ranges: Collection[Interval]) -> str:
         """Return the SQL condition that a row's output time lies in one of several ranges."""

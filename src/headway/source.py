@@ -63,6 +63,8 @@ class Source:
     """How far the clocks that stamp arrival may be apart from this machine's."""
     max_rejects: float = 0.01
     """Share of dead letters within one arrival hour at which a run stops before it publishes."""
+    quality: str | None = None
+    """Name of the suite in quality/ that splits and judges the records; see docs/reference/quality.md."""
     archive: str | None = None
     """Full name of an Iceberg table that keeps the records, raw and parsed, for when the log has forgotten them."""
     max_records_per_batch: int | None = None

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 def flights_project(tmp_path_factory, broker):
     """A project of its own whose topic holds a day of flights."""
     made = tmp_path_factory.mktemp("killed")
-    for name in ("pipelines", "modes", "conf"):
+    for name in ("pipelines", "modes", "quality", "conf"):
         shutil.copytree(ROOT / name, made / name, ignore=shutil.ignore_patterns("__pycache__"))
     local = (made / "conf" / "local.yaml").read_text()
     (made / "conf" / "local.yaml").write_text(

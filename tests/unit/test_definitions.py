@@ -71,7 +71,7 @@ def test_the_shipped_pipelines_and_modes_are_found(project):
 def test_a_file_that_fails_to_load_is_told_with_its_line(tmp_path):
     from headway.project import Project
 
-    for folder in ("pipelines", "modes", "conf"):
+    for folder in ("pipelines", "modes", "quality", "conf"):
         (tmp_path / folder).mkdir()
     (tmp_path / "pipelines" / "x.py").write_text("a = 1\nb = a.missing\n")
     with pytest.raises(DefinitionError, match=r"x.py:2: AttributeError"):

@@ -199,6 +199,73 @@ def erase(
     runs.erase(ctx.obj, archive, key, is_hex=is_hex)
 
 
+quarantine = typer.Typer(
+    help="What was left out: records that are late, early, dead or break a rule, and rejected rows.",
+    no_args_is_help=True,
+)
+app.add_typer(quarantine, name="quarantine")
+OfSource = Annotated[str | None, typer.Option("--source", help="Only records of this topic or queue.")]
+OfFate = Annotated[
+    str | None,
+    typer.Option("--fate", help="late, early, dead or rejected records, or `rule`: rows of the result."),
+]
+OfRule = Annotated[str | None, typer.Option("--rule", help="Only what breaks the rule with this id.")]
+ArrivedFrom = Annotated[
+    str | None, typer.Option("--start", help="First arrival of a record, or output time of a row.")
+]
+ArrivedUntil = Annotated[
+    str | None, typer.Option("--end", help="First instant that no longer belongs to it.")
+]
+
+
+@quarantine.command("list")
+def quarantine_list(ctx: typer.Context, pipeline: Pipeline) -> None:
+    """Count what was left out, why, and what has become of it.  Example: headway quarantine list punctuality"""
+    from headway.cli import quarantines
+
+    quarantines.list_(ctx.obj, pipeline)
+
+
+@quarantine.command("show")
+def quarantine_show(
+    ctx: typer.Context,
+    pipeline: Pipeline,
+    source: OfSource = None,
+    fate: OfFate = None,
+    rule: OfRule = None,
+    start: ArrivedFrom = None,
+    end: ArrivedUntil = None,
+    limit: Annotated[int, typer.Option(help="How many to show of each kind.", min=1)] = 20,
+) -> None:
+    """Show some of what was left out.  Example: headway quarantine show punctuality --fate dead"""
+    from headway.cli import quarantines
+
+    wanted = quarantines.Wanted(source=source, fate=fate, rule=rule, span=ctx.obj.span(start, end))
+    quarantines.show(ctx.obj, pipeline, wanted, limit)
+
+
+@quarantine.command("replay")
+def quarantine_replay(
+    ctx: typer.Context,
+    pipeline: Pipeline,
+    source: OfSource = None,
+    fate: OfFate = None,
+    rule: OfRule = None,
+    start: ArrivedFrom = None,
+    end: ArrivedUntil = None,
+) -> None:
+    """Decide that what was left out goes through the definition and the suite as they are now, late or not.
+
+    The next run of any mode takes it in, and recomputing never undoes it.
+
+    Example: headway quarantine replay punctuality --rule 'not_be_null(origin)'
+    """
+    from headway.cli import quarantines
+
+    wanted = quarantines.Wanted(source=source, fate=fate, rule=rule, span=ctx.obj.span(start, end))
+    quarantines.replay(ctx.obj, pipeline, wanted)
+
+
 @app.command()
 def stop(ctx: typer.Context, pipeline: Pipeline) -> None:
     """Ask a running pipeline to end between two batches, and wait until it has.  Example: headway stop punctuality"""

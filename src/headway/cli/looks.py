@@ -79,7 +79,7 @@ def plan(context: Context, name: str, mode_name: str, start: str | None, end: st
     pipeline, mode = project.pipeline(name), project.mode(mode_name)
     wanted = context.span(start, end)
     with working(context, pipeline) as (spark, logs):
-        job = looking(spark, pipeline, logs)
+        job = looking(spark, pipeline, logs, zone=project.config.zone)
         ownership = job.target.ownership()
         cut = job.cut()
         new = _unread(job, ownership, cut)
@@ -154,10 +154,12 @@ def status(context: Context, name: str | None) -> None:
         for pipeline in chosen:
             if not spark.catalog.tableExists(pipeline.sink.table):
                 found.append({"pipeline": pipeline.name, "published": False})
-                rows.append((pipeline.name, "never run", "", "", "", "", ""))
+                rows.append((pipeline.name, "never run", "", "", "", "", "", ""))
                 continue
             with connected(project, pipeline, lambda: spark) as logs:
-                job = looking(spark, pipeline, logs, settings=sink_settings(project, pipeline))
+                job = looking(
+                    spark, pipeline, logs, settings=sink_settings(project, pipeline), zone=project.config.zone
+                )
                 with closing(job.followers):
                     sinks = _sinks(job)
                 ownership = job.target.ownership()
@@ -195,6 +197,7 @@ def status(context: Context, name: str | None) -> None:
                     ],
                     "stream": ownership.stream,
                     "corrections": [i.to_json() for i in ownership.pending],
+                    "quality": _verdicts(pipeline.name, ownership),
                     "sinks": sinks,
                     "holders": [str(h) for h in held],
                 }
@@ -211,15 +214,47 @@ def status(context: Context, name: str | None) -> None:
                         f"{s['kind']} {s['name']} {s['state']}" for s in sinks if s["state"] != "in step"
                     )
                     or "in step",
+                    _quality(ownership),
                     "; ".join(map(str, held)) or "nobody",
                 )
             )
     context.give(
         {"pipelines": found},
         context.table(
-            "", ("pipeline", "closed through", "frontier", "published by", "lag", "sinks", "runs"), rows
+            "",
+            ("pipeline", "closed through", "frontier", "published by", "lag", "sinks", "quality", "runs"),
+            rows,
         ),
     )
+
+
+def _verdicts(name: str, ownership: Ownership) -> list[dict[str, object]]:
+    """Return what suites have found, as the newest commit says: judged through where, and which units failed."""
+    return [
+        {
+            "subject": subject or name,
+            "judged_through": instant.iso(marks[-1].interval.end),
+            "failed": [
+                {
+                    "start": instant.iso(m.interval.start),
+                    "end": instant.iso(m.interval.end),
+                    "rules": m.failed,
+                }
+                for m in marks
+                if not m.is_met
+            ],
+        }
+        for subject, marks in ownership.marks.items()
+        if marks
+    ]
+
+
+def _quality(ownership: Ownership) -> str:
+    marks = [mark for found in ownership.marks.values() for mark in found]
+    failed = [mark for mark in marks if not mark.is_met]
+    if not marks:
+        return ""
+    return f"{len(failed)} units failed, last {failed[-1].interval}" if failed else "met"
 
 
 def _unread(job: Job, ownership: Ownership, cut: Cut) -> dict[str, int]:

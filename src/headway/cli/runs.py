@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from headway import instant
 from headway.cli.context import Context
 from headway.cli.sessions import Meter, begun, connected, spark_for, working
-from headway.errors import CallError, Error
+from headway.errors import CallError, Error, FailedRuleError
 from headway.interval import Interval
 from headway.mode import Mode
 from headway.pipeline import Pipeline
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["backfill", "erase", "run", "verify"]
 
+_SHOWN = 5
 _CORRECTIONS = Mode(name="corrections", every="1 hour")
 
 
@@ -145,7 +146,12 @@ def _go(context: Context, pipeline: Pipeline, order: _Order) -> None:
     with working(context, pipeline, short=order.mode.is_bounded) as (spark, logs):
         meter.spark = spark
         _stop_on_signal(stop, order.mode)
-        report = _run(context, spark, pipeline, logs, order, stop)
+        try:
+            report = _run(context, spark, pipeline, logs, order, stop)
+        except FailedRuleError as exc:
+            if isinstance(exc.report, Report):
+                context.give(_facts(pipeline, exc.report, meter), _lines(pipeline, exc.report))
+            raise
         context.give(_facts(pipeline, report, meter), _lines(pipeline, report))
 
 
@@ -231,6 +237,13 @@ def _lines(pipeline: Pipeline, report: Report) -> list[str]:
         + (f", {report.batches} batches" if report.batches else ""),
         "records: " + ", ".join(f"{k} {v}" for k, v in report.accounts.to_json().items()),
     ]
+    if report.units or report.rejected:
+        failed = [f"{f['rule']} ({f['subject']}, {f['start']})" for j in report.failed for f in j.to_json()]
+        lines.append(
+            f"quality: {report.units} units judged, {report.rejected} rows rejected"
+            + (f"; failed: {', '.join(failed[:_SHOWN])}" if failed else "")
+            + (f" and {len(failed) - _SHOWN} more" if len(failed) > _SHOWN else "")
+        )
     if report.closed_through > instant.BEGINNING:
         lines.append(f"closed through {instant.iso(report.closed_through)}")
     return lines

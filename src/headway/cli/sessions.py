@@ -114,6 +114,7 @@ def begun(
         lease_seconds=project.config.lease_seconds,
         interval=interval,
         settings=sink_settings(project, pipeline),
+        zone=project.config.zone,
         say=say,
     )
 

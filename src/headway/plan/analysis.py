@@ -28,6 +28,7 @@ __all__ = [
     "analyse",
     "continuous_faults",
     "event_time_column",
+    "record_schema",
     "upstream_schema",
     "value_schema",
 ]
@@ -183,15 +184,27 @@ def _empty(spark: SparkSession, pipeline: Pipeline, name: str) -> DataFrame:
 
 
 def _frame_schema(source: Source | Upstream) -> StructType:
-    from pyspark.sql.types import StructField, StructType, TimestampType
+    from pyspark.sql.types import StructType
 
     if isinstance(source, Upstream):
         return upstream_schema(source)
-    schema = value_schema(source)
-    columns = [
-        StructField(f.name, TimestampType()) if f.name == source.event_time else f for f in schema.fields
-    ]
-    return StructType(columns).add("_log", StructType.fromDDL(LOG_FIELDS))
+    return StructType([*record_schema(source).fields]).add("_log", StructType.fromDDL(LOG_FIELDS))
+
+
+def record_schema(source: Source) -> StructType:
+    """Return the columns of a source's records as the function sees them, without `_log`.
+
+    Raises:
+        DefinitionError: The schema cannot be read, or the event time is no column of it.
+    """
+    from pyspark.sql.types import StructField, StructType, TimestampType
+
+    return StructType(
+        [
+            StructField(f.name, TimestampType()) if f.name == source.event_time else f
+            for f in value_schema(source).fields
+        ]
+    )
 
 
 def upstream_schema(upstream: Upstream) -> StructType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -13,15 +14,20 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
     from pyspark.sql.types import StructType
 
+    from headway.quality.checks import Checks
+
 __all__ = [
+    "ADMITTED",
     "ERROR",
     "FATE",
     "PARSED",
     "RAW",
     "Fate",
+    "Places",
     "admit",
     "errors",
     "event_time",
+    "is_among",
     "is_relevant",
     "judge",
     "log_field",
@@ -64,17 +70,44 @@ class Fate(IntEnum):
     """Cannot be parsed, or has no usable event time."""
     TOMBSTONE = 5
     """A record without a value."""
+    REJECTED = 6
+    """Admitted by its times, and breaks a rule of the source's suite; quarantined."""
+    REFUSED = 7
+    """The same, where no rule that it breaks wants it kept."""
 
 
-def judge(raw: DataFrame, source: Source) -> DataFrame:
+ADMITTED = (Fate.ADMITTED, Fate.REJECTED, Fate.REFUSED)
+"""Fates of records that are neither late nor early: a rule says no more of that than a filter would."""
+Places = Mapping[int, Collection[int]]
+"""Records by partition and offset."""
+
+
+def judge(
+    raw: DataFrame, source: Source, checks: Checks | None = None, *, decided: Places | None = None
+) -> DataFrame:
     """Parse raw records and add the columns `__fate` (an int, see `Fate`), `__raw` and those of `log_field`.
 
     The event time becomes a TIMESTAMP. Nothing here can fail for the content of a record:
     what cannot be read is a dead letter.
+
+    Args:
+        raw: As `Log.read` gives them.
+        source: Whose facts decide.
+        checks: The source's suite, compiled.
+        decided: Records that a person has decided to take in, late or early as they are.
     """
+    named = _marked(raw, source, checks)
+    fate = _fate(source, checks, decided or {})
+    return named.select(*_judged_columns(source), fate.alias(FATE))
+
+
+def _marked(raw: DataFrame, source: Source, checks: Checks | None) -> DataFrame:
     named = _taken(raw, source) if PARSED in raw.columns else _parsed(raw, source)
-    kept = [name for name in named.columns if name not in (_EMPTY, _BROKEN)]
-    return named.select(*[f"`{name}`" for name in kept], _fate(source).alias(FATE))
+    return named if checks is None else checks.marked(named)
+
+
+def _judged_columns(source: Source) -> list[str]:
+    return [f"`{name}`" for name in (*value_schema(source).names, *[f"__{field}" for field in _LOG], RAW)]
 
 
 def parse(raw: DataFrame, source: Source) -> DataFrame:
@@ -152,11 +185,13 @@ def _log_columns() -> list[Column]:
     return [F.col(column).alias(f"__{field}") for field, column in _LOG.items()]
 
 
-def errors(raw: DataFrame, source: Source) -> DataFrame:
-    """Return raw records with `__fate` and `__error`, the reason in words; for the quarantine."""
+def errors(
+    raw: DataFrame, source: Source, checks: Checks | None = None, *, decided: Places | None = None
+) -> DataFrame:
+    """Return raw records as `judge` does, with `__error` besides: the reason in words; for the quarantine."""
     from pyspark.sql import functions as F
 
-    judged = judge(raw, source)
+    marked = _marked(raw, source, checks).withColumn(FATE, _fate(source, checks, decided or {}))
     words = (
         F.when(
             F.col(FATE) == Fate.DEAD,
@@ -171,7 +206,10 @@ def errors(raw: DataFrame, source: Source) -> DataFrame:
             F.lit(f"early: event time more than {source.earliness} ahead of its arrival"),
         )
     )
-    return judged.withColumn(ERROR, words)
+    if checks is not None:
+        broken = F.concat(F.lit("breaks "), F.concat_ws(", ", checks.broken()))
+        words = words.when(F.col(FATE).isin(int(Fate.REJECTED), int(Fate.REFUSED)), broken)
+    return marked.select(*_judged_columns(source), FATE, words.alias(ERROR))
 
 
 def is_relevant(source: Source, *, corrections: bool) -> Column:
@@ -252,16 +290,38 @@ def _event_time(value: Column, kind: str) -> Column:
     return F.when((value >= oldest) & (value < newest), value)
 
 
-def _fate(source: Source) -> Column:
+def _fate(source: Source, checks: Checks | None, decided: Places) -> Column:
     from pyspark.sql import functions as F
 
     delay = F.unix_micros(log_field("arrival")) - event_time(source)
+    is_late, is_early = delay > source.too_late_micros, delay < -source.earliness_micros
+    if decided:
+        is_out_of_time = ~is_among(decided, log_field("partition"), log_field("offset"))
+        is_late, is_early = is_late & is_out_of_time, is_early & is_out_of_time
     fate = (
         F.when(F.col(_EMPTY), int(Fate.TOMBSTONE))
         .when(F.col(_BROKEN) | F.col(source.event_time).isNull(), int(Fate.DEAD))
-        .when(delay > source.too_late_micros, int(Fate.LATE))
-        .when(delay < -source.earliness_micros, int(Fate.EARLY))
+        .when(is_late, int(Fate.LATE))
+        .when(is_early, int(Fate.EARLY))
     )
+    is_correctable = F.lit(False)
     if source.late == "correct":
-        fate = fate.when(delay > source.lateness_micros, int(Fate.CORRECTABLE))
+        is_correctable = (delay > source.lateness_micros) & (delay <= source.too_late_micros)
+    if checks is not None:
+        # No correction would take it in, so it is as good as too late.
+        fate = fate.when(checks.is_rejected() & is_correctable, int(Fate.LATE))
+        fate = fate.when(checks.is_quarantined(), int(Fate.REJECTED))
+        fate = fate.when(checks.is_rejected(), int(Fate.REFUSED))
+    if source.late == "correct":
+        fate = fate.when(is_correctable, int(Fate.CORRECTABLE))
     return fate.otherwise(int(Fate.ADMITTED))
+
+
+def is_among(places: Places, partition: Column, offset: Column) -> Column:
+    """Return the condition that a record is one of some."""
+    from pyspark.sql import functions as F
+
+    found = F.lit(False)
+    for number, offsets in places.items():
+        found = found | ((partition == number) & offset.isin(*sorted(offsets)))
+    return found

@@ -18,8 +18,10 @@ from headway.offsets import Offsets
 from headway.ownership import Ownership, Segment
 from headway.run import observation, offset_log, rejects
 from headway.run.files import Files
+from headway.run.gate import Split
 from headway.run.inputs import Reading, Scan, recount, total
 from headway.run.job import Job, Report, digest
+from headway.run.judging import set_aside
 from headway.run.lineage import Lineage
 from headway.sink import Commit, Staged
 from headway.sinks.iceberg_table import MainMovedError
@@ -167,11 +169,15 @@ class Batches:
         }
         commit = self._commit_of(ownership, batch_id, fingerprint, readings, closed)
         owned = rows.filter(target.within(self._own(published)))
+        split = None if job.gate is None else job.gate.split(owned)
+        owned = owned if split is None else split.kept
         takes_over = ownership.open_rows and ownership.stream != self._lineage.name
         staged = self._stage(owned, commit, Interval(published, instant.END) if takes_over else None)
         # A straggler is below what Spark has evicted, or below what was final before this run.
         past = max(entry.watermark, self._final + job.analysis.reach.ahead - 1)
         scans, arrivals = self._scans(readings, past, query)
+        if split is not None:
+            staged = self._set_aside(split, staged)
         staged, quarantined = self._look_again(readings, scans, past, entry.watermark, staged)
         job.held.check()
         read = {n: entry.ends.get(n, progress.read) for n, progress in self.progress.items()}
@@ -188,6 +194,22 @@ class Batches:
         self._report.batches += 1
         self.watermark = entry.watermark
         self._passed(closed)
+
+    def _set_aside(self, split: Split, staged: Staged) -> Staged:
+        """Set the rows aside that rules have rejected, and count them by unit for when that is judged."""
+        job, commit = self._job, staged.commit
+        assert job.gate is not None
+        _, is_dirty = job.gate.counted(split, staged.rows)
+        if not is_dirty:
+            return staged
+        known = commit.ownership.tallies
+        added = {
+            unit: job.gate.together(new, dict(known[unit])) if unit in known else new
+            for unit, new in set_aside(job, job.gate, split, commit, self._report, replaced=None).items()
+        }
+        if not added:
+            return staged
+        return job.target.amend(staged, replace(commit, ownership=commit.ownership.with_tallies(added)))
 
     def _commit_of(
         self,
@@ -294,7 +316,7 @@ class Batches:
         touched: list[Interval] = []
         for name, scan in scans.items():
             reading = readings[name]
-            quarantined += rejects.settle(job, name, reading, scan.accounts)
+            quarantined += rejects.settle(job, name, reading, scan)
             if not scan.touching:
                 continue
             assert reading.new_from is not None

@@ -14,15 +14,19 @@ from typing import TYPE_CHECKING
 
 from headway import instant
 from headway.accounts import Accounts
-from headway.errors import CallError, LostDataError, NotYetClosedError
+from headway.errors import CallError, FailedRuleError, LostDataError, NotYetClosedError
 from headway.frontier import frontier
 from headway.interval import Grid, Interval
+from headway.mark import Mark
 from headway.mode import Mode
 from headway.offsets import Offsets
 from headway.ownership import Ownership, Segment
 from headway.run import rejects
+from headway.run.decisions import POSITION
 from headway.run.inputs import Reading, Scan, observed, recount, require_left, result, scan_of, total
 from headway.run.job import Cut, Job, Report, digest, position_of
+from headway.run.judging import RESULT, HeldError, judge_closed, marked, raise_if_failed, settle
+from headway.run.judging_sources import judge_sources
 from headway.run.upstreams import News
 from headway.sink import Commit, Staged
 from headway.sinks.iceberg_table import MainMovedError
@@ -34,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = [
     "LINEAGE",
     "Request",
+    "commit_of_map",
+    "frontiers",
     "horizon",
     "output_range",
     "plan",
@@ -67,25 +73,49 @@ class Request:
     """The stream that owns the open range asks for corrections, and goes on owning it."""
 
 
-def run(job: Job, request: Request) -> Report:
+def run(job: Job, request: Request, report: Report | None = None) -> Report:
     """Publish what is due, or the named intervals.
+
+    Args:
+        job: The run.
+        request: What is asked for.
+        report: What the run has done before this call, which is added to.
 
     Raises:
         NotYetClosedError: A named interval may still receive admitted records.
         RejectedDataError: Too many dead letters; the job's intervals were not published.
+        FailedRuleError: A rule of a suite has failed; what is held was not published, what is before it was.
         FencedOffError: Another run has taken over.
     """
+    if report is None:
+        report = Report(pipeline=job.pipeline.name, mode=request.mode.name, lineage=LINEAGE)
+    else:
+        report.batches += 1
+    known = len(report.failed)
+    try:
+        _run(job, request, report)
+        raise_if_failed(job, report.failed[known:])
+    except FailedRuleError as exc:
+        exc.report = report
+        raise
+    return report
+
+
+def _run(job: Job, request: Request, report: Report) -> None:
+    job.check_identities(job.target.ownership())
+    through = min(horizon(job, request), _judged_through(job, request, report))
     ownership = job.target.ownership()
-    job.check_identities(ownership)
-    through = horizon(job, request)
-    report = Report(pipeline=job.pipeline.name, mode=request.mode.name, lineage=LINEAGE)
     due = to_publish(job, request, ownership, through)
     if request.wanted is not None:
         changed = _dependent(job, _news(job, request, ownership), ownership)
         settled = [
-            p
-            for p in due
-            if ownership.is_settled(p, job.inputs) and not any(part.meets(p) for part in changed)
+            piece
+            for whole in _wholes(job, due)
+            if all(
+                ownership.is_settled(p, job.inputs) and not any(part.meets(p) for part in changed)
+                for p in whole
+            )
+            for piece in whole
         ]
         report.unchanged += settled
         due = [p for p in due if p not in settled]
@@ -99,26 +129,30 @@ def run(job: Job, request: Request) -> Report:
             _show_open(job, request, report)
         _look_at_the_rest(job, request, report)
         settle_corrections(job, request, report)
+    judge_closed(job, report, lambda after: commit_of_map(job, request, after))
     report.closed_through = job.target.ownership().closed_through or instant.BEGINNING
-    return report
 
 
 def horizon(job: Job, request: Request) -> int:
     """Return the instant up to which output intervals are closed."""
     if request.complete:
         return instant.END
-    ends = request.cut.ends
-    proved = [
-        frontier(
-            source,
-            read=ends[name].offsets,
-            arrivals=job.logs[name].latest_arrivals(ends[name].offsets),
-            ends=ends[name],
-        )
-        for name, source in job.pipeline.sources.items()
-    ]
+    proved = list(frontiers(job, request.cut).values())
     proved += [version.closed_through for version in request.cut.versions.values()]
     return min(proved) - job.analysis.reach.ahead
+
+
+def frontiers(job: Job, cut: Cut) -> dict[str, int]:
+    """Return the frontier of each source once everything before a cut is read."""
+    return {
+        name: frontier(
+            source,
+            read=cut.ends[name].offsets,
+            arrivals=job.logs[name].latest_arrivals(cut.ends[name].offsets),
+            ends=cut.ends[name],
+        )
+        for name, source in job.pipeline.sources.items()
+    }
 
 
 def plan(job: Job, request: Request) -> list[tuple[Interval, int, int]]:
@@ -148,6 +182,7 @@ def to_publish(job: Job, request: Request, ownership: Ownership, through: int) -
         through = through - through % instant.SECOND if request.to_the_frontier else grid.floor(through)
         if request.complete:
             through = min(through, grid.ceiling(bounds[1]))
+        begin, through = _in_whole_units(job, request, begin, through)
         if ownership.segments:  # retention may have eaten what the first ones were made of
             begin = min(begin, ownership.segments[0].interval.start)
         if begin >= through:
@@ -162,14 +197,59 @@ def to_publish(job: Job, request: Request, ownership: Ownership, through: int) -
             hint=f"The intervals that cover it go from {near}.",
         )
     pieces = list(grid.intervals(wanted.start, wanted.end))
+    units = ""
+    if job.gate is not None:
+        first, last = job.gate.units.floor(wanted.start), job.gate.units.ceiling(wanted.end)
+        around = [p for gap in Interval(first, last).minus(wanted) for p in _pieces(gap, grid)]
+        if job.gate.holds:
+            units = f" (of the units of {job.gate.suite.per} that the suite {job.gate.suite.name!r} holds)"
+        else:
+            around = [p for p in around if not ownership.gaps(p)]
+        pieces = sorted([*pieces, *around])
     is_open = next((p for p in pieces if p.end > through), None)
     if is_open is not None:
         raise NotYetClosedError(
-            f"the interval {is_open} is not closed: admitted records before "
+            f"the interval {is_open}{units} is not closed: admitted records before "
             f"{instant.iso(through)} only are known to have arrived",
             hint="Run it later, or with --complete if the log has ended.",
         )
     return pieces
+
+
+def _in_whole_units(job: Job, request: Request, begin: int, through: int) -> tuple[int, int]:
+    """Return bounds of what is due that lie on units where the suite asks for it."""
+    if job.gate is None:
+        return begin, through
+    units = job.gate.units
+    if job.gate.holds:
+        through = units.ceiling(through) if request.complete else units.floor(through)
+    return units.floor(begin), through
+
+
+def _judged_through(job: Job, request: Request, report: Report) -> int:
+    """Judge what sources have closed; returns an output time up to which no source's suite has objections."""
+    if not job.source_gates or request.beside_stream:
+        return instant.END
+    reached = dict.fromkeys(job.logs, instant.END) if request.complete else frontiers(job, request.cut)
+    objected = judge_sources(
+        job, request.cut, reached, report, lambda after: commit_of_map(job, request, after)
+    )
+    return instant.clamp(objected - job.analysis.reach.ahead)
+
+
+def _wholes(job: Job, pieces: Sequence[Interval]) -> list[list[Interval]]:
+    """Group neighbours that have to be computed together, because they share a unit."""
+    if job.gate is None:
+        return [[piece] for piece in pieces]
+    wholes: list[list[Interval]] = []
+    for piece in pieces:
+        at = piece.start
+        is_next = bool(wholes) and wholes[-1][-1].end == at and job.gate.units.floor(at) != at
+        if is_next:
+            wholes[-1].append(piece)
+        else:
+            wholes.append([piece])
+    return wholes
 
 
 def _pieces(gap: Interval, grid: Grid) -> Iterable[Interval]:
@@ -208,20 +288,21 @@ def output_range(job: Job, cut: Cut) -> tuple[int, int] | None:
 
 def _spans(job: Job, request: Request, pieces: Sequence[Interval]) -> list[list[Interval]]:
     """Group intervals into jobs: neighbours, of about as many records as one job may read."""
-    runs: list[list[Interval]] = []
-    for piece in pieces:
-        if runs and runs[-1][-1].end == piece.start:
-            runs[-1].append(piece)
+    runs: list[list[list[Interval]]] = []
+    for whole in _wholes(job, pieces):
+        if runs and runs[-1][-1][-1].end == whole[0].start:
+            runs[-1].append(whole)
         else:
-            runs.append([piece])
+            runs.append([whole])
     return [part for run_ in runs for part in _halved(job, request, run_)]
 
 
-def _halved(job: Job, request: Request, pieces: list[Interval]) -> list[list[Interval]]:
-    if len(pieces) == 1 or _estimate(job, request, pieces) <= request.records_per_job:
+def _halved(job: Job, request: Request, wholes: list[list[Interval]]) -> list[list[Interval]]:
+    pieces = [piece for whole in wholes for piece in whole]
+    if len(wholes) == 1 or _estimate(job, request, pieces) <= request.records_per_job:
         return [pieces]
-    middle = len(pieces) // 2
-    return [*_halved(job, request, pieces[:middle]), *_halved(job, request, pieces[middle:])]
+    middle = len(wholes) // 2
+    return [*_halved(job, request, wholes[:middle]), *_halved(job, request, wholes[middle:])]
 
 
 def _estimate(job: Job, request: Request, pieces: list[Interval]) -> int:
@@ -278,8 +359,30 @@ def _publish(
         except MainMovedError:
             if attempt == _RACES - 1:
                 raise
+        except HeldError as held:
+            _hold_back(job, request, pieces, report, held)
         else:
             return
+
+
+def _hold_back(
+    job: Job, request: Request, pieces: Sequence[Interval], report: Report, held: HeldError
+) -> None:
+    """Publish what comes before a unit that has failed, note what was found of it, and end the run.
+
+    Raises:
+        FailedRuleError: Always.
+    """
+    unit = held.failed.unit
+    before = [piece for piece in pieces if piece.end <= unit.start]
+    if before:
+        _publish(job, request, before, report, take_all=False)
+    report.judge([held.failed])
+    ownership = job.target.ownership()
+    after = ownership.with_marks(RESULT, [Mark(unit, held.failed.verdict.failed)])
+    if after != ownership:
+        marked(job, commit_of_map(job, request, after), is_last=True)
+    raise_if_failed(job, [held.failed])
 
 
 def _publish_once(
@@ -313,8 +416,12 @@ def _publish_once(
         job, request, None if is_open else span, revision, readings, lookups, after, touches=span
     )
     holds_rows = ownership.revision(span) > 0 or ownership.open_rows or ownership.stream is not None
-    staged = job.target.stage(rows, commit, replace=span if holds_rows else None)
+    split = None if job.gate is None else job.gate.split(rows)
+    kept = rows if split is None else split.kept
+    staged = job.target.stage(kept, commit, replace=span if holds_rows else None)
     scans = _scans(job, readings, observations, closed)
+    if split is not None:
+        staged = settle(job, split, staged, ownership, report, span=span, is_open=is_open)
     _show(job, readings, scans, news, closed, span, staged, report)
     if not is_open:
         report.intervals += [(piece, revision) for piece in pieces]
@@ -367,7 +474,7 @@ def _look_again(
     quarantined = 0
     touched: list[Interval] = []
     for name, scan in scans.items():
-        quarantined += rejects.settle(job, name, readings[name], scan.accounts)
+        quarantined += rejects.settle(job, name, readings[name], scan)
         if scan.touching:
             touched += rejects.corrections(job, name, readings[name], closed, span)
     touched += rejects.beyond(_dependent(job, news, staged.commit.ownership), closed, span)
@@ -453,6 +560,7 @@ def _dependent(job: Job, news: Mapping[str, News], ownership: Ownership) -> list
     """Return the output times that news may change, from the first that was ever published on."""
     first = ownership.segments[0].interval.start if ownership.segments else instant.BEGINNING
     touched = [job.analysis.reach.around(changed) for found in news.values() for changed in found.touched]
+    touched += [changed for found in news.values() for changed in found.results]
     return [Interval(max(t.start, first), t.end) for t in touched if t.end > first]
 
 
@@ -475,6 +583,10 @@ def _news_of_inputs(job: Job, cut: Cut, ownership: Ownership) -> dict[str, News]
         if number > known and isinstance(log, Erasable):
             job.books.erase(job.pipeline.sources[name].name, log.erased_keys(known, number))
             found[_erasures_of(job, name)] = News(Offsets({0: number}), log.erased(known, number))
+    new = cut.decisions.after(ownership.position.get(POSITION, Offsets({})).get(0, 0))
+    if new.number:
+        touched = rejects.taken_in(job, cut.decisions, new)
+        found[POSITION] = News(Offsets({0: new.number}), touched, results=new.ranges)
     return found
 
 
@@ -491,10 +603,15 @@ def take_up_news(job: Job, request: Request, until: int) -> None:
         return
     after = _having_seen(news, ownership)
     after = after.with_pending(rejects.beyond(_dependent(job, news, ownership), until, None))
-    staged = job.target.stage_empty(_commit(job, request, None, 0, {}, {}, after, touches=None))
-    job.held.check()
-    job.target.publish(staged)
-    job.followers.follow(staged)
+    # The stream does not come by a record again that somebody has decided to take in.
+    decided = {name: found for name, found in news.items() if name == POSITION}
+    after = after.with_pending(_dependent(job, decided, ownership))
+    marked(job, commit_of_map(job, request, after), is_last=True)
+
+
+def commit_of_map(job: Job, request: Request, after: Ownership) -> Commit:
+    """Return a commit that changes nothing but the map."""
+    return _commit(job, request, None, 0, {}, {}, after, touches=None)
 
 
 def _scan_of(news: News) -> Scan:
@@ -508,6 +625,9 @@ def settle_corrections(job: Job, request: Request, report: Report) -> None:
         if not held.meets(due):
             continue  # a run that holds that range will find it queued
         whole = Interval(grid.floor(due.start), grid.ceiling(due.end))
+        if job.gate is not None:
+            units = job.gate.units
+            whole = Interval(units.floor(whole.start), units.ceiling(whole.end))
         for segment in ownership.segments:
             start = max(whole.start, segment.interval.start, held.start)
             end = min(whole.end, segment.interval.end, held.end)
@@ -538,6 +658,8 @@ def _show_open(job: Job, request: Request, report: Report) -> None:
     ends |= {name: position_of(version) for name, version in request.cut.versions.items()}
     ends |= {n: job.validities[n].position(version) for n, version in request.cut.validities.items()}
     ends |= {_erasures_of(job, n): Offsets({0: no}) for n, no in request.cut.erasures.items() if no}
+    if request.cut.decisions.number:
+        ends[POSITION] = Offsets({0: request.cut.decisions.number})
     is_current = all(n in ownership.position and ownership.position[n].covers(e) for n, e in ends.items())
     if request.complete or (is_current and ownership.open_rows and not report.intervals):
         return

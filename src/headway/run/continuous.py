@@ -22,6 +22,7 @@ from headway import instant
 from headway.errors import (
     DefinitionError,
     Error,
+    FailedRuleError,
     LeaseHeldError,
     LostDataError,
     TerminalError,
@@ -37,8 +38,11 @@ from headway.plan.analysis import continuous_faults
 from headway.run import admission, bounded, lineage, markers, observation
 from headway.run.admission import FATE, Fate
 from headway.run.batches import Batches
+from headway.run.decisions import Decisions
 from headway.run.inputs import at_versions, require_left, validity_frames
 from headway.run.job import Cut, Job, Report, leased
+from headway.run.judging import judge_closed, raise_if_failed
+from headway.run.judging_sources import judge_sources
 from headway.run.lineage import Lineage
 from headway.sink import Applied
 from headway.source import Ends
@@ -84,6 +88,7 @@ def run(job: Job, request: Request, stop: threading.Event) -> Report:
         DefinitionError: The continuous mode is closed to this definition.
         FencedOffError: Another run has taken over.
         RejectedDataError: Too many dead letters; the batch was not published.
+        FailedRuleError: A rule of a suite has failed that ends the run.
     """
     faults = continuous_faults(job.spark, job.pipeline, job.analysis)
     if faults:
@@ -95,9 +100,18 @@ def run(job: Job, request: Request, stop: threading.Event) -> Report:
     job.check_identities(ownership)
     lineage.require_no_gap(job, ownership)
     report = Report(pipeline=job.pipeline.name, mode=request.mode.name, lineage=bounded.LINEAGE)
-    if job.shows_by == "recomputing":
-        _recompute(job, request, report, stop)
-        return report
+    try:
+        if job.shows_by == "recomputing":
+            _recompute(job, request, report, stop)
+        else:
+            _stream(job, request, report, stop)
+    except FailedRuleError as exc:
+        exc.report = report
+        raise
+    return report
+
+
+def _stream(job: Job, request: Request, report: Report, stop: threading.Event) -> None:
     begin = request.begin
     while True:
         ownership = job.target.ownership()
@@ -106,9 +120,11 @@ def run(job: Job, request: Request, stop: threading.Event) -> Report:
         stream = _Stream(job, request, chosen, ownership, report, stop)
         stream.run()
         if stream.wants_stop or not (stream.is_passed_on or stream.wants_new_versions):
-            return report
+            return
         begin = stream.batches.end if stream.is_passed_on else None
-        job.say("a lookup has a new version, or records were erased: the stream goes on with that")
+        job.say(
+            "a lookup has a new version, records were erased or decisions made: the stream goes on with that"
+        )
 
 
 def _recompute(job: Job, request: Request, report: Report, stop: threading.Event) -> None:
@@ -126,9 +142,9 @@ def _recompute(job: Job, request: Request, report: Report, stop: threading.Event
             grid=request.grid,
             cut=cut,
             complete=request.complete,
-            to_the_frontier=bool(job.upstreams),
+            to_the_frontier=bool(job.upstreams) or job.holds,
         )
-        report.add(bounded.run(job, asked))
+        bounded.run(job, asked, report)
         if request.until is not None or stop.is_set() or job.held.is_asked_to_stop:
             return
         while time.monotonic() < began + pause and not _has_news(job, cut):
@@ -176,7 +192,9 @@ class _Stream:
         self.wants_new_versions = False
         self.validities: Mapping[str, Applied] = {}
         self.erasures: Mapping[str, int] = {}
+        self.decisions = Decisions()
         self.looked_at = self.moved_at = 0.0
+        self.judged_through: list[int] = []
         self.corrected_at = time.monotonic()
         self.step = _step(job.analysis.reach.history)
 
@@ -222,6 +240,7 @@ class _Stream:
                 through = min(through, self.batches.watermark)
             self.batches.close(through - self.job.analysis.reach.ahead)
             self._correct()
+            self._judge()
 
     # Starting
 
@@ -244,8 +263,9 @@ class _Stream:
         job = self.job
         cut = self.request.until or job.cut()
         self.ends, self.validities, self.erasures = cut.ends, cut.validities, cut.erasures
+        self.decisions = cut.decisions
         rows = self._rows({name: self._frame(name) for name in job.logs})
-        if cut.validities or any(cut.erasures.values()):
+        if cut.validities or any(cut.erasures.values()) or cut.decisions.number:
             request = bounded.Request(
                 mode=self.request.mode, grid=self.request.grid, cut=cut, beside_stream=True
             )
@@ -278,7 +298,8 @@ class _Stream:
         progress = self.batches.begin(name, start)
         limit = self.request.max_records_per_batch or source.max_records_per_batch
         streamed = log.stream(job.spark, start if self.lineage.is_new else None, limit)
-        judged = admission.judge(streamed, source).drop(admission.RAW)
+        decided = self.decisions.places(source.name, job.identities[name])
+        judged = admission.judge(streamed, source, job.checks.get(name), decided=decided).drop(admission.RAW)
         # What is not admitted has no say in the watermark: an early record may be dated to any year.
         is_admitted = F.col(FATE) == int(Fate.ADMITTED)
         judged = judged.withColumn(source.event_time, F.when(is_admitted, F.col(source.event_time)))
@@ -344,7 +365,7 @@ class _Stream:
         look twice within that time.
         """
         lookups = self.job.pipeline.lookups.values()
-        if not (lookups or self.erasures) or self.is_stopping:
+        if self.is_stopping:
             return
         settles = [instant.duration(lookup.settle) / instant.SECOND for lookup in lookups]
         if time.monotonic() - self.looked_at < min([_LOOK_EVERY, *(settle / 2 for settle in settles)]):
@@ -353,6 +374,7 @@ class _Stream:
         self.job.copies.take()
         current = {n: t.version() for n, t in self.job.validities.items()}
         is_known = current == self.validities and self.job.erasures() == self.erasures
+        is_known = is_known and self.job.books.decisions() == self.decisions
         changed = self.request.until is None and not is_known
         now = lineage.epochs(self.job, self.lineage.begin)
         if changed:
@@ -383,6 +405,8 @@ class _Stream:
                     self._look_for_versions()
             if self._move_frontiers(is_quiet) and self.request.until is not None:
                 return
+            if not self.batches.is_catching_up:
+                self._judge()
             if time.monotonic() - self.corrected_at >= _CORRECT_EVERY and not self.batches.is_catching_up:
                 self.corrected_at = time.monotonic()
                 with self.gate:
@@ -444,6 +468,44 @@ class _Stream:
         # Up to a whole millisecond: the watermark has no finer grain, and would never get there.
         return -(-closing // _MILLI) * _MILLI
 
+    def _judge(self) -> None:
+        """Judge the units that have closed since.
+
+        Raises:
+            FailedRuleError: A rule has failed that ends the run; what it is about is published and marked.
+        """
+        job, known = self.job, len(self.report.failed)
+        if job.gate is None and not job.source_gates:
+            return
+        if self.judged_through == (now := self._units_passed()):
+            return
+        cut = self._seen_cut()
+        asked = bounded.Request(mode=self.request.mode, grid=self.request.grid, cut=cut, beside_stream=True)
+        with self.gate:
+            judge_sources(
+                job, cut, self.reached, self.report, lambda after: bounded.commit_of_map(job, asked, after)
+            )
+            judge_closed(job, self.report, lambda after: bounded.commit_of_map(job, asked, after))
+        self.judged_through = now
+        raise_if_failed(job, self.report.failed[known:])
+
+    def _units_passed(self) -> list[int]:
+        """Return the boundaries of units that the stream and its sources have come past."""
+        job = self.job
+        passed = [gate.units.floor(self.reached[name]) for name, gate in job.source_gates.items()]
+        if job.gate is not None:
+            passed.append(job.gate.units.floor(self.batches.closed_through))
+        return passed
+
+    def _seen_cut(self) -> Cut:
+        """Return where the inputs end, as the stream itself sees them: what changes later it takes up at its next start."""
+        return replace(
+            self.request.until or self.job.cut(),
+            validities=self.validities,
+            erasures=self.erasures,
+            decisions=self.decisions,
+        )
+
     def _correct(self) -> None:
         """Have the bounded strategy recompute closed ranges that corrections wait for.
 
@@ -455,8 +517,7 @@ class _Stream:
         due = ownership.corrections(before=ownership.closed_through or instant.BEGINNING)
         if not due:
             return
-        # With the inputs as the stream itself sees them: what changes later it takes up at its next start.
-        cut = replace(self.request.until or job.cut(), validities=self.validities, erasures=self.erasures)
+        cut = self._seen_cut()
         asked = bounded.Request(mode=self.request.mode, grid=self.request.grid, cut=cut, beside_stream=True)
         bounded.settle_corrections(job, asked, self.report)
         held = job.held.holder.interval

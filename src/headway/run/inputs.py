@@ -63,6 +63,10 @@ class Scan:
     accounts: Accounts
     touching: int
     """New records that may change what is final already."""
+    rejected: int = 0
+    """New records that are admitted and that the source's suite quarantines."""
+    refused: int = 0
+    """New records that are admitted and that the source's suite leaves out."""
 
 
 def result(
@@ -82,14 +86,17 @@ def result(
     for name, reading in readings.items():
         source = job.pipeline.sources[name]
         raw = job.logs[name].read(job.spark, reading.start, reading.end)
-        frame = admission.judge(raw, source)
+        log = job.identities[name]
+        raw = cut.decisions.beside(raw, job.spark, source, log, start=reading.start, end=reading.end)
+        decided = cut.decisions.places(source.name, log)
+        frame = admission.judge(raw, source, job.checks.get(name), decided=decided)
         # By the column itself: an archive leaves out the hours that this does not meet.
         e = F.col(source.event_time)
         within = (e >= F.timestamp_micros(F.lit(low))) & (e < F.timestamp_micros(F.lit(high)))
         if name in observations:
-            is_new = _is_new(reading)
+            is_new = _is_new(reading, others=bool(decided))
             frame = frame if is_new is None else frame.filter(is_new | within)
-            frame = frame.observe(observations[name], *_counts(source, reading, closed, reach.ahead))
+            frame = frame.observe(observations[name], *_counts(source, is_new, closed, reach.ahead))
         is_relevant = admission.is_relevant(source, corrections=True)
         judged[name] = admission.admit(frame, within & is_relevant)
     valid = validity_frames(job, cut.validities)
@@ -196,9 +203,8 @@ def recount(job: Job, name: str, reading: Reading, closed: int) -> Scan:
     assert reading.new_from is not None
     only_new = Reading(start=reading.new_from, end=reading.end, new_from=reading.new_from)
     raw = job.logs[name].read(job.spark, only_new.start, only_new.end)
-    counted = (
-        admission.judge(raw, source).agg(*_counts(source, only_new, closed, job.analysis.reach.ahead)).first()
-    )
+    judged = admission.judge(raw, source, job.checks.get(name))
+    counted = judged.agg(*_counts(source, None, closed, job.analysis.reach.ahead)).first()
     assert counted is not None
     return scan_of(counted.asDict())
 
@@ -228,6 +234,8 @@ def scan_of(counts: Mapping[str, int]) -> Scan:
             tombstones=counts["tombstones"],
         ),
         touching=counts["touching"],
+        rejected=counts["rejected"],
+        refused=counts["refused"],
     )
 
 
@@ -237,7 +245,7 @@ def total(pipeline: Pipeline, scans: Mapping[str, Scan], *, quarantined: int, pu
     for name, scan in scans.items():
         is_dropped = name in pipeline.sources and pipeline.sources[name].late == "drop"
         dropped = scan.accounts.late + scan.accounts.early if is_dropped else 0
-        counted = counted.plus(replace(scan.accounts, dropped=dropped))
+        counted = counted.plus(replace(scan.accounts, dropped=dropped + scan.refused))
     return counted
 
 
@@ -249,11 +257,8 @@ def touching(source: Source, closed: int, ahead: int) -> Column:
     return relevant & (admission.event_time(source) < instant.clamp(closed + ahead))
 
 
-def _counts(source: Source, reading: Reading, closed: int, ahead: int) -> list[Column]:
+def _counts(source: Source, is_new: Column | None, closed: int, ahead: int) -> list[Column]:
     from pyspark.sql import functions as F
-
-    assert reading.new_from is not None
-    is_new = _is_new(reading)
 
     def count(condition: Column, name: str) -> Column:
         return F.count(F.when(is_new & condition if is_new is not None else condition, 1)).alias(name)
@@ -261,21 +266,26 @@ def _counts(source: Source, reading: Reading, closed: int, ahead: int) -> list[C
     fate = F.col(FATE)
     return [
         (F.count(F.lit(1)) if is_new is None else F.count(F.when(is_new, 1))).alias("read"),
-        count(fate == int(Fate.ADMITTED), "admitted"),
+        count(fate.isin(*map(int, admission.ADMITTED)), "admitted"),
         count(fate.isin(int(Fate.LATE), int(Fate.CORRECTABLE)), "late"),
         count(fate == int(Fate.EARLY), "early"),
         count(fate == int(Fate.DEAD), "dead"),
         count(fate == int(Fate.TOMBSTONE), "tombstones"),
         count(touching(source, closed, ahead), "touching"),
+        count(fate == int(Fate.REJECTED), "rejected"),
+        count(fate == int(Fate.REFUSED), "refused"),
     ]
 
 
-def _is_new(reading: Reading) -> Column | None:
-    """Return the condition that a record is looked at for the first time; None where all are."""
+def _is_new(reading: Reading, *, others: bool) -> Column | None:
+    """Return the condition that a record is looked at for the first time; None where all are.
+
+    `others` tells whether records from outside of the range are among them.
+    """
     from pyspark.sql import functions as F
 
     assert reading.new_from is not None
-    if all(reading.start.get(p, 0) >= reading.new_from.get(p, 0) for p in reading.end):
+    if not others and all(reading.start.get(p, 0) >= reading.new_from.get(p, 0) for p in reading.end):
         return None
     condition = F.lit(False)
     for partition in reading.end:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -20,14 +20,20 @@ from headway.ownership import Ownership
 from headway.pipeline import Pipeline
 from headway.plan.analysis import Analysis, ShowsBy, analyse
 from headway.project import Project
+from headway.quality.checks import Checks
 from headway.result import Result
+from headway.run import gate
 from headway.run.archived_log import ArchivedLog
 from headway.run.books import Books
 from headway.run.copies import Copies
+from headway.run.decisions import Decisions
 from headway.run.followers import Followers
+from headway.run.gate import Gate
+from headway.run.judged import Judged
 from headway.run.lease import Lease, taken
 from headway.run.upstreams import UpstreamTable
 from headway.run.validity import ValidityTable
+from headway.run.verdicts import Verdicts
 from headway.sink import Applied
 from headway.sinks.iceberg import Iceberg
 from headway.sinks.iceberg_table import IcebergTable
@@ -53,6 +59,8 @@ class Cut:
     """Per lookup whose rows say when they are valid."""
     erasures: Mapping[str, int]
     """Per source with an archive: the number of its newest erasure."""
+    decisions: Decisions = field(default_factory=Decisions)
+    """What people have decided about quarantined records and rejected rows."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,18 +75,20 @@ class Report:
     unchanged: list[Interval] = field(default_factory=list)
     """Named intervals that are published from these very inputs already."""
     accounts: Accounts = field(default_factory=Accounts)
+    units: int = 0
+    """How many units suites have judged."""
+    failed: list[Judged] = field(default_factory=list)
+    """Those of them that did not meet their suite."""
+    rejected: int = 0
+    """Rows of the result that rules have left out."""
     snapshot: int | None = None
     batches: int = 0
     closed_through: int = instant.BEGINNING
 
-    def add(self, later: Report) -> None:
-        """Take in what a later part of the same run has done."""
-        self.intervals += later.intervals
-        self.unchanged += later.unchanged
-        self.accounts = self.accounts.plus(later.accounts)
-        self.snapshot = later.snapshot if later.snapshot is not None else self.snapshot
-        self.batches += 1
-        self.closed_through = max(self.closed_through, later.closed_through)
+    def judge(self, judged: Sequence[Judged]) -> None:
+        """Take in what suites have said of units."""
+        self.units += len(judged)
+        self.failed += [j for j in judged if not j.is_met]
 
     def to_json(self) -> dict[str, object]:
         """Write as `run --json` prints it; seconds are added by the command."""
@@ -91,6 +101,12 @@ class Report:
                 for i, r in self.intervals
             ],
             "rows": self.accounts.to_json(),
+            "quality": {
+                "success": not self.failed,
+                "units": self.units,
+                "rejected": self.rejected,
+                "failed": [fault for judged in self.failed for fault in judged.to_json()],
+            },
         }
 
 
@@ -115,6 +131,12 @@ class Job:
     """The other sinks; none for a job that only looks."""
     copies: Copies
     """The Postgres tables that lookups are copies of."""
+    gate: Gate | None
+    """The suite of the result."""
+    source_gates: Mapping[str, Gate]
+    """The suites of sources."""
+    verdicts: Verdicts
+    """Where the verdicts of suites go."""
     lease: Lease | None
     """None for a job that only looks, such as `headway plan`."""
     state: str
@@ -124,11 +146,26 @@ class Job:
     lease_seconds: float = 0
 
     @property
+    def checks(self) -> Mapping[str, Checks]:
+        """What each source's records are checked for."""
+        return {name: gate.checks for name, gate in self.source_gates.items()}
+
+    @property
+    def holds(self) -> bool:
+        """Whether rows are published only once a unit is judged."""
+        gates = [*self.source_gates.values(), *([self.gate] if self.gate is not None else [])]
+        return any(gate.holds for gate in gates)
+
+    @property
     def shows_by(self) -> ShowsBy:
-        """How a stream shows the rows of open intervals."""
-        if self.upstreams:
+        """How a stream shows its rows."""
+        if self.upstreams or self.holds:
             return "recomputing"
-        return self.analysis.early if self.pipeline.emit == "early" else "appending"
+        if self.pipeline.emit != "early":
+            return "appending"
+        # A row that was shown and breaks a rule later would stay.
+        is_ghostly = self.analysis.early == "upsert" and self.gate is not None and self.gate.splits
+        return "recomputing" if is_ghostly else self.analysis.early
 
     def cut(self) -> Cut:
         """Ask where the inputs end now.
@@ -142,6 +179,7 @@ class Job:
             versions=versions,
             validities={name: table.version() for name, table in self.validities.items()},
             erasures=self.erasures(),
+            decisions=self.books.decisions(),
         )
 
     def erasures(self) -> dict[str, int]:
@@ -233,11 +271,13 @@ def opened(
     lease_seconds: float,
     interval: Interval = EVERYTHING,
     settings: Mapping[str, Any] | None = None,
+    zone: str = "UTC",
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Job]:
     """Analyse a pipeline, make its tables, take its lease, and let go of everything at the end.
 
-    Other sinks are first brought up to the table of record; `settings` says where they are.
+    Other sinks are first brought up to the table of record; `settings` says where they are. `zone` is that of
+    the local days that suites judge.
 
     Raises:
         DefinitionError: The definition breaks the law.
@@ -247,7 +287,7 @@ def opened(
     """
     copies = Copies(spark, pipeline.lookups, (settings or {}).get("databases", {}))
     copies.take()
-    job = looking(spark, pipeline, logs, settings=settings, state=state, say=say)
+    job = looking(spark, pipeline, logs, settings=settings, state=state, zone=zone, say=say)
     job = replace(job, copies=copies, beats=f"{beats}/{pipeline.name}", lease_seconds=lease_seconds)
     with closing(job.followers):
         job.target.prepare(job.analysis.schema)
@@ -295,6 +335,7 @@ def looking(
     *,
     settings: Mapping[str, Any] | None = None,
     state: str = "",
+    zone: str = "UTC",
     say: Callable[[str], None] = lambda _: None,
 ) -> Job:
     """Analyse a pipeline and open what it reads and writes, to look and not to write.
@@ -309,6 +350,8 @@ def looking(
     identities = {name: log.identity() for name, log in logs.items()}
     identities |= {name: table.identity() for name, table in upstreams.items()}
     target = _target(spark, pipeline, analysis)
+    of_result = gate.of_result(spark, pipeline, analysis, zone)
+    of_sources = gate.of_sources(spark, pipeline, zone)
     opened_sinks = [
         sink.follow(spark, settings, target.result) for sink in pipeline.following if settings is not None
     ]
@@ -327,13 +370,24 @@ def looking(
         target=target,
         followers=Followers(target.history, opened_sinks),
         copies=Copies(spark, {}, {}),
+        gate=of_result,
+        source_gates=of_sources,
         books=Books(spark, pipeline.name, pipeline.sink.table),
         identities=identities,
-        inputs=digest([analysis.definition, identities]),
+        inputs=digest([analysis.definition, identities, *_facts(of_result, of_sources)]),
+        verdicts=Verdicts(),
         lease=None,
         state=state,
         say=say,
     )
+
+
+def _facts(of_result: Gate | None, of_sources: Mapping[str, Gate]) -> list[object]:
+    """Return what rows and verdicts depend on of suites; nothing where there are none."""
+    suites = {name: given.suite.facts() for name, given in of_sources.items()}
+    if of_result is not None:
+        suites[""] = of_result.suite.facts()
+    return [suites] if suites else []
 
 
 def _target(spark: SparkSession, pipeline: Pipeline, analysis: Analysis) -> IcebergTable:

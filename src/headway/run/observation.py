@@ -41,12 +41,14 @@ def counts(source: Source, partitions: list[int]) -> list[Column]:
     arrival = F.unix_micros(admission.log_field("arrival"))
     return [
         count(fate >= 0, "read"),
-        count(fate == int(Fate.ADMITTED), "admitted"),
+        count(fate.isin(*map(int, admission.ADMITTED)), "admitted"),
         count(fate.isin(int(Fate.LATE), int(Fate.CORRECTABLE)), "late"),
         count(fate == int(Fate.EARLY), "early"),
         count(fate == int(Fate.DEAD), "dead"),
         count(fate == int(Fate.TOMBSTONE), "tombstones"),
         count(fate == int(Fate.CORRECTABLE), "correctable"),
+        count(fate == int(Fate.REJECTED), "rejected"),
+        count(fate == int(Fate.REFUSED), "refused"),
         F.min(F.when(fate == int(Fate.ADMITTED), admission.event_time(source))).alias("least"),
         *[F.max(F.when(admission.log_field("partition") == p, arrival)).alias(f"a{p}") for p in partitions],
     ]

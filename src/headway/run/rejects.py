@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headway import instant
-from headway.accounts import Accounts
 from headway.errors import RejectedDataError
 from headway.interval import Interval, coalesce
 from headway.run import admission
 from headway.run.admission import FATE, Fate
-from headway.run.inputs import Reading, touching
+from headway.run.decisions import Decisions
+from headway.run.inputs import Reading, Scan, touching
 from headway.run.job import Job
 from headway.sink import Staged
 
@@ -25,16 +25,17 @@ _LEAST_HOUR = 1_000
 _SHOWN = 3
 
 
-def settle(job: Job, name: str, reading: Reading, accounts: Accounts) -> int:
+def settle(job: Job, name: str, reading: Reading, scan: Scan) -> int:
     """Do what a source's policy wants with new records that were not admitted; returns how many are kept.
 
     Raises:
         RejectedDataError: Too many of them are dead letters.
     """
+    accounts = scan.accounts
     if accounts.dead:
         stop_if_too_many(job, name, reading)
     is_kept = accounts.late + accounts.early > 0 and job.pipeline.sources[name].late != "drop"
-    return keep(job, name, reading) if accounts.dead or is_kept else 0
+    return keep(job, name, reading) if accounts.dead or scan.rejected or is_kept else 0
 
 
 def stop_if_too_many(job: Job, name: str, reading: Reading) -> None:
@@ -73,10 +74,10 @@ def keep(job: Job, name: str, reading: Reading) -> int:
     from pyspark.sql import functions as F
 
     source = job.pipeline.sources[name]
-    kept = [Fate.DEAD]
+    kept = [Fate.DEAD, Fate.REJECTED]
     if source.late in ("quarantine", "correct"):
         kept += [Fate.LATE, Fate.EARLY]
-    judged = admission.errors(_raw(job, name, reading), source).filter(
+    judged = admission.errors(_raw(job, name, reading), source, job.checks.get(name)).filter(
         F.col(FATE).isin([int(f) for f in kept])
     )
     return job.books.quarantine(source.name, job.identities[name], judged, reading.end)
@@ -117,18 +118,43 @@ def left_out(job: Job, name: str, reading: Reading, past: int) -> tuple[Interval
     return _record(job, name, reading, is_straggler | (F.col(FATE) == int(Fate.CORRECTABLE)))
 
 
+def taken_in(job: Job, decisions: Decisions, new: Decisions) -> tuple[Interval, ...]:
+    """Return for which event time new decisions bring records in, to the minute.
+
+    Records that they do not bring in, because they cannot be read or break a rule still, are quarantined again.
+    """
+    from pyspark.sql import functions as F
+
+    touched: list[Interval] = []
+    for name, source in job.pipeline.sources.items():
+        log = job.identities[name]
+        if not new.places(source.name, log):
+            continue
+        decided = decisions.places(source.name, log)
+        judged = admission.errors(
+            new.raw(job.spark, source, log), source, job.checks.get(name), decided=decided
+        )
+        is_in = F.col(FATE).isin(int(Fate.ADMITTED), int(Fate.CORRECTABLE))
+        touched += _minutes(judged.filter(is_in), admission.event_time(source))
+        job.books.quarantine_again(source.name, log, judged.filter(~is_in), new.number)
+    return tuple(touched)
+
+
 def queued(job: Job, staged: Staged, touched: Sequence[Interval]) -> Staged:
     """Return what is staged, with a map in which further ranges wait for a correction."""
     if not touched:
         return staged
-    commit = staged.commit
-    return job.target.amend(staged, replace(commit, ownership=commit.ownership.with_pending(touched)))
+    after = staged.commit.ownership.with_pending(touched)
+    reach = job.analysis.reach
+    for name in job.source_gates:
+        for part in touched:
+            records = Interval(reach.before(part.start), instant.clamp(part.end + reach.ahead))
+            after = after.without_marks(name, records)
+    return job.target.amend(staged, replace(staged.commit, ownership=after))
 
 
 def _record(job: Job, name: str, reading: Reading, condition: Column) -> tuple[Interval, ...]:
     """Write records into the corrections table, and return the output times they touch, to the minute."""
-    from pyspark.sql import functions as F
-
     source = job.pipeline.sources[name]
     reach = job.analysis.reach
     e = admission.event_time(source)
@@ -136,11 +162,18 @@ def _record(job: Job, name: str, reading: Reading, condition: Column) -> tuple[I
     job.books.corrections(
         source.name, job.identities[name], found, e, reach.ahead, reach.history, reading.end
     )
-    minutes = found.select(
+    return coalesce(reach.around(minute) for minute in _minutes(found, e))
+
+
+def _minutes(records: DataFrame, e: Column) -> list[Interval]:
+    """Return the minutes of event time in which there are records."""
+    from pyspark.sql import functions as F
+
+    minutes = records.select(
         (F.floor(e / (60 * instant.SECOND)) * 60 * instant.SECOND).alias("minute")
     ).distinct()
     starts = [int(row["minute"]) for row in minutes.toLocalIterator()]
-    return coalesce(reach.around(Interval(at, at + 60 * instant.SECOND)) for at in starts)
+    return [Interval(at, at + 60 * instant.SECOND) for at in starts]
 
 
 def _outside(touched: Interval, own: Interval | None) -> list[Interval]:
@@ -160,4 +193,4 @@ def _raw(job: Job, name: str, reading: Reading) -> DataFrame:
 
 
 def _new(job: Job, name: str, reading: Reading) -> DataFrame:
-    return admission.judge(_raw(job, name, reading), job.pipeline.sources[name])
+    return admission.judge(_raw(job, name, reading), job.pipeline.sources[name], job.checks.get(name))

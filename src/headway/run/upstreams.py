@@ -33,6 +33,8 @@ class News:
     """Up to where this looks, as the map of ownership notes it."""
     touched: tuple[Interval, ...]
     """Ranges of event time; for an upstream of its output time."""
+    results: tuple[Interval, ...] = ()
+    """Ranges of this pipeline's output time."""
     added: int = 0
     """Rows that commits of an upstream have added, as their summaries say."""
 
@@ -152,7 +154,7 @@ class UpstreamTable:
         if not is_whole or self._history.changed_by_others(found):
             ranges = [_EVERYTHING]
         added = sum(int(s.get("added-records") or 0) for s in summaries)
-        return News(Offsets({0: to.sequence}), coalesce(ranges), added)
+        return News(Offsets({0: to.sequence}), coalesce(ranges), added=added)
 
     def _require_there(self) -> None:
         if not self._spark.catalog.tableExists(self._upstream.name):

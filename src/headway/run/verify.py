@@ -19,7 +19,9 @@ from headway.mode import Mode
 from headway.pipeline import Pipeline
 from headway.plan.analysis import Analysis, analyse, continuous_faults
 from headway.run import agreement, bounded, continuous
+from headway.run.books import Books
 from headway.run.job import Cut, Job, Report, opened, scratch
+from headway.run.judging import RESULT
 from headway.run.upstreams import UpstreamTable
 from headway.run.validity import ValidityTable
 from headway.source import Erasable, Log
@@ -42,6 +44,8 @@ class Verdict:
     pipeline: str
     differences: int = 0
     inexact: int = 0
+    units: int = 0
+    """Units that suites have judged, whose verdicts were compared."""
     modes: list[dict[str, object]] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     reason: str | None = None
@@ -58,6 +62,7 @@ class Verdict:
             "agree": self.agree,
             "differences": self.differences,
             "inexact": self.inexact,
+            "units": self.units,
             "modes": self.modes,
         }
         if not self.agree:
@@ -99,6 +104,7 @@ def verify(
     partitions = spark.conf.get("spark.sql.shuffle.partitions")
     used: list[Job] = []
     results: dict[str, DataFrame] = {}
+    marks: dict[str, dict[tuple[str, str], tuple[str, ...]]] = {}
     try:
         for number, (name, mode) in enumerate(is_open.items()):
             spark.conf.set("spark.sql.shuffle.partitions", str(_PARTITIONS[number % len(_PARTITIONS)]))
@@ -111,13 +117,22 @@ def verify(
             )
             trial = _without_copies(trial)
             with opened(
-                spark, trial, logs, mode=mode, state=str(work), beats=str(work / "beats"), lease_seconds=3600
+                spark,
+                trial,
+                logs,
+                mode=mode,
+                state=str(work),
+                beats=str(work / "beats"),
+                lease_seconds=3600,
+                zone=zone,
             ) as job:
                 used.append(job)
-                report = _run(job, mode, cut, interval, zone)
+                report = _run(_lenient(job), mode, cut, interval, zone)
+                marks[name] = _found(job, interval)
                 results[name] = spark.table(trial.sink.table).filter(job.target.result.condition(interval))
                 verdict.modes.append({"name": name, "rows": results[name].count(), "batches": report.batches})
         _compare(verdict, results)
+        _compare_marks(verdict, marks)
     finally:
         spark.conf.set("spark.sql.shuffle.partitions", str(partitions))
         for job in used:
@@ -127,6 +142,42 @@ def verify(
     if not verdict.agree:
         verdict.reason = _reason(pipeline, analysis, verdict)
     return verdict
+
+
+def _lenient(job: Job) -> Job:
+    """Return a job whose suites end nothing and hold nothing: their verdicts are compared too."""
+    return replace(
+        job,
+        gate=None if job.gate is None else job.gate.lenient(),
+        source_gates={name: gate.lenient() for name, gate in job.source_gates.items()},
+    )
+
+
+def _found(job: Job, interval: Interval) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return which rules have failed by subject and unit, for the units that lie in a range."""
+    gates = {**job.source_gates, **({} if job.gate is None else {RESULT: job.gate})}
+    ownership = job.target.ownership()
+    return {
+        (subject, str(unit)): mark.failed
+        for subject, gate in gates.items()
+        for mark in ownership.marks.get(subject, ())
+        for unit in gate.within(mark.interval)
+        if interval.contains(unit)
+    }
+
+
+def _compare_marks(verdict: Verdict, found: Mapping[str, dict[tuple[str, str], tuple[str, ...]]]) -> None:
+    """Count the units of which the suites have said other things in one mode than in another."""
+    first = next(iter(found))
+    verdict.units = len({unit for marks in found.values() for unit in marks})
+    for name, marks in found.items():
+        for subject, unit in sorted(found[first].keys() | marks.keys()):
+            a, b = found[first].get((subject, unit)), marks.get((subject, unit))
+            if a != b:
+                verdict.differences += 1
+                verdict.rows.append(
+                    {"only_in": f"{first} and {name}, with other verdicts", "unit": unit, first: a, name: b}
+                )
 
 
 def _without_copies(pipeline: Pipeline) -> Pipeline:
@@ -188,6 +239,7 @@ def _cut(
         versions={name: table.version() for name, table in upstreams.items()},
         validities={name: table.version() for name, table in validities.items()},
         erasures={name: log.erasures() for name, log in logs.items() if isinstance(log, Erasable)},
+        decisions=Books(spark, pipeline.name, pipeline.sink.table).decisions(),
     )
 
 

@@ -121,6 +121,13 @@ class History:
         frame = frame.withColumns({f.name: F.lit(None).cast(f.dataType) for f in new}) if new else frame
         return frame.filter(self.result.any_of(ranges))
 
+    def first_moment(self) -> int | None:
+        """Return the least output time of a visible row, in microseconds; None where there is no row."""
+        from pyspark.sql import functions as F
+
+        row = self._spark.table(self.name).agg(F.min(self.result.moment()).alias("first")).first()
+        return None if row is None else row["first"]
+
     def added_between(self, since: int, to: int) -> DataFrame:
         """Return the rows that commits after `since` have added, up to `to`, where none has removed any."""
         reader = self._spark.read.format("iceberg").option("start-snapshot-id", since)

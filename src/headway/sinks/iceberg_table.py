@@ -156,7 +156,7 @@ class IcebergTable:
         writer.append()
         staged = self._staged(commit, base, replaced=replace if onto is None else onto.replaced)
         if staged.rows and not self._is_unique:
-            self._require_unique(self._added(staged))
+            self._require_unique(self.added(staged))
         return staged
 
     def stage_upsert(self, rows: DataFrame, commit: Commit, *, onto: Staged | None = None) -> Staged:
@@ -224,10 +224,7 @@ class IcebergTable:
 
     def within(self, interval: Interval) -> Column:
         """Return the condition that a row's output time lies in an interval, as a column."""
-        from pyspark.sql import functions as F
-
-        column = F.col(quoted_column(self.result.output_time))
-        moment = F.unix_micros(column["end"]) - 1 if self.result.is_window else F.unix_micros(column)
+        moment = self.result.moment()
         if interval.end == instant.END:
             return moment >= interval.start
         return (moment >= interval.start) & (moment < interval.end)
@@ -280,8 +277,8 @@ class IcebergTable:
             _commit(table.manageSnapshots().replaceBranch(self._branch, head))
         return int(head) if onto is None else onto.base
 
-    def _added(self, staged: Staged) -> DataFrame:
-        """Return the rows that one snapshot has added."""
+    def added(self, staged: Staged) -> DataFrame:
+        """Return the rows that one staged commit has added, as they were written."""
         return self.history.added_between(
             self.history.table().snapshot(staged.handle).parentId(), staged.handle
         )

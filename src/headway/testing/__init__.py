@@ -277,6 +277,7 @@ class Harness:
             beats=str(self._work / "beats"),
             lease_seconds=60,
             settings=self._settings,
+            zone=self._zone,
         ) as job:
             yield job
 

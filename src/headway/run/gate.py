@@ -1,0 +1,272 @@
+"""The suite of a pipeline's result at work: splitting rows in the pass that writes them, counting, judging units.
+
+A row that breaks a rule is left out by what the row itself holds, so every mode leaves out the same rows.
+What a suite says of a set of rows it says of a *unit*, a span of output time that the suite names, whatever
+the mode: what was counted is brought to units before it is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from headway import instant
+from headway.errors import DefinitionError
+from headway.interval import Grid, Interval, coalesce
+from headway.pipeline import Pipeline
+from headway.plan.analysis import Analysis, record_schema
+from headway.quality import suite as suites
+from headway.quality.checks import Checks, merged
+from headway.quality.suite import Suite
+from headway.quality.verdict import Verdict
+from headway.result import Result
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, Observation, SparkSession
+    from pyspark.sql.types import StructType
+
+    from headway.quality.checks import Tally
+
+__all__ = ["Gate", "Split", "of_result", "of_sources"]
+
+_KEPT = "headway_kept"
+_REJECTED = "headway_rejected"
+_UNIT = "__unit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Rows that a suite has split: those to be written, and what is counted while they are."""
+
+    marked: DataFrame
+    """All rows, with what rules say of each."""
+    kept: DataFrame
+    observation: Observation
+
+
+class Gate:
+    """A suite, compiled for the columns of a result, or of a source's records."""
+
+    def __init__(
+        self, spark: SparkSession, suite: Suite, schema: StructType, result: Result, *, zone: str
+    ) -> None:
+        """Compile a suite.
+
+        Args:
+            spark: The session.
+            suite: What is compiled.
+            schema: The columns that it speaks of.
+            result: Which of them places a row in a unit.
+            zone: Whose midnights bound units of a day.
+
+        Raises:
+            DefinitionError: A rule names a column that is not there, or does not fit its type.
+        """
+        self.suite = suite
+        self.checks = Checks(suite, schema)
+        self.units = Grid(instant.duration(suite.per), zone)
+        self._schema = schema
+        self._spark = spark
+        self._result = result
+
+    @property
+    def holds(self) -> bool:
+        """Whether rows are published only once their unit is judged: a suite without a rule that fails holds nothing."""
+        return self.suite.gate == "hold" and any(rule.on_fail == "fail" for rule in self.suite.rules)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that it speaks of."""
+        return list(self._schema.names)
+
+    @property
+    def judges(self) -> bool:
+        """Whether it says something of a unit, beyond leaving out rows."""
+        return any(rule.on_fail in ("warn", "fail") for rule in self.suite.rules)
+
+    @property
+    def splits(self) -> bool:
+        """Whether a row may be left out."""
+        return any(rule.on_fail in ("drop", "quarantine") for rule in self.suite.rules)
+
+    def lenient(self) -> Gate:
+        """Return a gate that says the same, and neither holds anything nor ends a run."""
+        rules = tuple(replace(r, on_fail="warn") if r.on_fail == "fail" else r for r in self.suite.rules)
+        suite = replace(self.suite, rules=rules)
+        return Gate(self._spark, suite, self._schema, self._result, zone=self.units.zone)
+
+    def split(self, rows: DataFrame) -> Split:
+        """Return rows without those that are rejected; what is counted is known once they are written."""
+        from pyspark.sql import Observation
+        from pyspark.sql import functions as F
+
+        marked = self.checks.marked(rows)
+        is_rejected = self.checks.is_rejected()
+        observation = Observation("headway_gate")
+        watched = marked.observe(
+            observation,
+            F.count(F.when(~is_rejected, 1)).alias(_KEPT),
+            F.count(F.when(is_rejected, 1)).alias(_REJECTED),
+            *self.checks.counts(),
+        )
+        kept = watched.filter(~is_rejected).select(*[f"`{name}`" for name in rows.columns])
+        return Split(marked=marked, kept=kept, observation=observation)
+
+    def counted(self, split: Split, written: int) -> tuple[Tally | None, bool]:
+        """Return what was counted while rows were written, and whether some may have been rejected.
+
+        None where the counts cannot be right: a stage that Spark repeats counts twice.
+        """
+        java: Any = split.observation._jo
+        # Spark leaves the counting out where it finds at run time that a part of the plan has no effect.
+        counts = split.observation.get if java.getRow().schema() is not None else None
+        if counts is None or counts[_KEPT] != written:
+            return None, self.splits
+        rejected = int(counts[_REJECTED])
+        return {n: v for n, v in counts.items() if n not in (_KEPT, _REJECTED)}, rejected > 0
+
+    def rejected(self, split: Split) -> DataFrame:
+        """Return the rejected rows, with what rules say of each."""
+        return split.marked.filter(self.checks.is_rejected())
+
+    def quarantined(
+        self, rejected: DataFrame, *, mode: str, lineage: str, batch: int | None, revision: int
+    ) -> DataFrame:
+        """Return those of the rejected rows that are kept aside, with the columns of `Books.reject`."""
+        from pyspark.sql import functions as F
+
+        return rejected.filter(self.checks.is_quarantined()).select(
+            F.timestamp_micros(self._moment()).alias("output_time"),
+            self.checks.broken().alias("rules"),
+            F.to_json(F.struct(*[F.col(f"`{name}`") for name in self.columns])).alias("row"),
+            F.lit(mode).alias("mode"),
+            F.lit(lineage).alias("lineage"),
+            F.lit(batch).cast("bigint").alias("batch_id"),
+            F.lit(revision).alias("revision"),
+        )
+
+    def tallies(self, marked: DataFrame) -> dict[int, Tally]:
+        """Count marked rows by unit, in one job; keys are the units' starts."""
+        counted = marked.groupBy(self._key().alias(_UNIT)).agg(*self.checks.counts())
+        found = {}
+        for row in counted.toLocalIterator():
+            facts = row.asDict()
+            found[self._start(facts.pop(_UNIT))] = facts
+        return found
+
+    def with_rejected(self, kept: DataFrame, rejected: Mapping[int, Tally]) -> dict[int, Tally]:
+        """Count rows as they were written, by unit, and add what was counted of rejected rows."""
+        counted = self.tallies(self.checks.marked(kept))
+        return {
+            unit: merged(counted.get(unit, self._nothing), rejected[unit])
+            if unit in rejected
+            else counted[unit]
+            for unit in counted.keys() | rejected.keys()
+        }
+
+    def together(self, first: Tally, second: Tally) -> Tally:
+        """Add what was counted of rejected rows in two commits."""
+        return merged(first, second)
+
+    def judged(
+        self, units: list[Interval], kept: DataFrame, tallies: Mapping[int, Tally]
+    ) -> dict[Interval, Verdict]:
+        """Judge units.
+
+        Args:
+            units: What is judged.
+            kept: Their rows as they were written, and no others.
+            tallies: What was counted of kept and rejected rows, by the start of the unit; units without rows may lack.
+        """
+        scans: Mapping[int, Tally] = {}
+        if self.checks.needs_scan:
+            by_key = self.checks.scan(kept, self._key())
+            scans = {self._start(key): scan for key, scan in by_key.items()}
+        verdicts = {}
+        for unit in units:
+            scan = scans.get(unit.start)
+            if scan is None and self.checks.needs_scan:
+                scan = self._no_scan
+            native = self.checks.run_native(self.of_units(kept, [unit])) if self.checks.native else []
+            verdicts[unit] = self.checks.verdict(tallies.get(unit.start, self._nothing), scan or {}, native)
+        return verdicts
+
+    def within(self, span: Interval) -> list[Interval]:
+        """Return the units that meet a range of output time."""
+        return list(self.units.intervals(self.units.floor(span.start), self.units.ceiling(span.end)))
+
+    @cached_property
+    def _nothing(self) -> Tally:
+        """What is counted of no rows."""
+        row = self.checks.marked(self._empty()).agg(*self.checks.counts()).first()
+        assert row is not None
+        return row.asDict()
+
+    @cached_property
+    def _no_scan(self) -> Tally:
+        return next(iter(self.checks.scan(self._empty()).values()))
+
+    def _empty(self) -> DataFrame:
+        return self._spark.createDataFrame([], self._schema)
+
+    def _moment(self) -> Column:
+        """Return a row's output time in microseconds."""
+        return self._result.moment()
+
+    def _key(self) -> Column:
+        """Return what tells a row's unit: the local date, or microseconds."""
+        from pyspark.sql import functions as F
+
+        moment = self._moment()
+        if self.units.is_calendar:
+            return F.to_date(F.from_utc_timestamp(F.timestamp_micros(moment), self.units.zone))
+        return moment - F.pmod(moment, F.lit(self.units.length))
+
+    def of_units(self, rows: DataFrame, units: list[Interval]) -> DataFrame:
+        """Return those of some rows that lie in some units."""
+        return rows.filter(self._result.any_of(coalesce(units)))
+
+    def _start(self, key: Any) -> int:
+        """Return the start of the unit that a key tells."""
+        return self.units.starting(key) if self.units.is_calendar else int(key)
+
+
+def of_result(spark: SparkSession, pipeline: Pipeline, analysis: Analysis, zone: str) -> Gate | None:
+    """Return the gate of a pipeline's result; None where it names no suite.
+
+    Raises:
+        DefinitionError: The suite cannot be read, or does not fit the result.
+    """
+    if pipeline.quality is None:
+        return None
+    result = Result(output_time=pipeline.output_time, is_window=analysis.is_window, keys=())
+    suite = suites.read(pipeline.suite_file(pipeline.quality))
+    gate = Gate(spark, suite, analysis.schema, result, zone=zone)
+    if gate.holds and pipeline.emit == "early":
+        raise DefinitionError(
+            f"pipeline {pipeline.name!r} shows rows early, and the suite {suite.name!r} holds them until their unit is judged",
+            where=pipeline.where,
+            hint='Set "gate": "mark" in the suite\'s meta, or emit="final".',
+        )
+    return gate
+
+
+def of_sources(spark: SparkSession, pipeline: Pipeline, zone: str) -> dict[str, Gate]:
+    """Return the gates of a pipeline's sources, by parameter name.
+
+    Raises:
+        DefinitionError: A suite cannot be read, or does not fit the source's columns.
+    """
+    return {
+        name: Gate(
+            spark,
+            suites.read(pipeline.suite_file(source.quality)),
+            record_schema(source),
+            Result(output_time=source.event_time, is_window=False, keys=()),
+            zone=zone,
+        )
+        for name, source in pipeline.sources.items()
+        if source.quality is not None
+    }

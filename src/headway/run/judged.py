@@ -1,0 +1,49 @@
+"""What a suite has said of one unit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from headway import instant
+from headway.interval import Interval
+from headway.quality.verdict import Verdict
+
+__all__ = ["Judged"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A unit and its verdict."""
+
+    subject: str
+    """The pipeline, or the parameter name of a source."""
+    suite: str
+    unit: Interval
+    verdict: Verdict
+    samples: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    """By the rules that fail the run: some rows that show why."""
+
+    @property
+    def is_met(self) -> bool:
+        """Whether no rule failed."""
+        return self.verdict.success
+
+    def found(self, rule: str) -> str:
+        """Return in words what was found of a rule that failed."""
+        return "it failed"
+
+    def to_json(self) -> list[dict[str, object]]:
+        """Write the rules that failed, as `run --json` prints them."""
+        return [
+            {
+                "subject": self.subject,
+                "suite": self.suite,
+                "rule": rule,
+                "start": instant.iso(self.unit.start),
+                "end": instant.iso(self.unit.end),
+                "fails_the_run": rule in self.verdict.fatal,
+            }
+            for rule in self.verdict.failed
+        ]
