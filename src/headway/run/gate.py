@@ -18,7 +18,7 @@ from headway.interval import Grid, Interval, coalesce
 from headway.pipeline import Pipeline
 from headway.plan.analysis import Analysis, record_schema
 from headway.quality import suite as suites
-from headway.quality.checks import Checks, merged
+from headway.quality.checks import Checks
 from headway.quality.suite import Suite
 from headway.quality.verdict import Verdict
 from headway.result import Result
@@ -160,7 +160,7 @@ class Gate:
         """Count rows as they were written, by unit, and add what was counted of rejected rows."""
         counted = self.tallies(self.checks.marked(kept))
         return {
-            unit: merged(counted.get(unit, self._nothing), rejected[unit])
+            unit: self.checks.merged(counted.get(unit, self._nothing), rejected[unit])
             if unit in rejected
             else counted[unit]
             for unit in counted.keys() | rejected.keys()
@@ -168,7 +168,7 @@ class Gate:
 
     def together(self, first: Tally, second: Tally) -> Tally:
         """Add what was counted of rejected rows in two commits."""
-        return merged(first, second)
+        return self.checks.merged(first, second)
 
     def judged(
         self, units: list[Interval], kept: DataFrame, tallies: Mapping[int, Tally]
@@ -186,11 +186,10 @@ class Gate:
             scans = {self._start(key): scan for key, scan in by_key.items()}
         verdicts = {}
         for unit in units:
-            scan = scans.get(unit.start)
-            if scan is None and self.checks.needs_scan:
-                scan = self._no_scan
             native = self.checks.run_native(self.of_units(kept, [unit])) if self.checks.native else []
-            verdicts[unit] = self.checks.verdict(tallies.get(unit.start, self._nothing), scan or {}, native)
+            verdicts[unit] = self.checks.verdict(
+                tallies.get(unit.start, self._nothing), scans.get(unit.start, {}), native
+            )
         return verdicts
 
     def within(self, span: Interval) -> list[Interval]:
@@ -203,10 +202,6 @@ class Gate:
         row = self.checks.marked(self._empty()).agg(*self.checks.counts()).first()
         assert row is not None
         return row.asDict()
-
-    @cached_property
-    def _no_scan(self) -> Tally:
-        return next(iter(self.checks.scan(self._empty()).values()))
 
     def _empty(self) -> DataFrame:
         return self._spark.createDataFrame([], self._schema)

@@ -8,6 +8,7 @@ from typing import Any
 
 from headway import instant
 from headway.interval import Interval
+from headway.quality.suite import Suite
 from headway.quality.verdict import Verdict
 
 __all__ = ["Judged"]
@@ -19,7 +20,7 @@ class Judged:
 
     subject: str
     """The pipeline, or the parameter name of a source."""
-    suite: str
+    suite: Suite
     unit: Interval
     verdict: Verdict
     samples: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
@@ -32,14 +33,25 @@ class Judged:
 
     def found(self, rule: str) -> str:
         """Return in words what was found of a rule that failed."""
-        return "it failed"
+        number = [r.id for r in self.suite.rules].index(rule)
+        judged = self.verdict.results[number]
+        result = judged["result"]
+        if result.get("unexpected_count") is not None:
+            return (
+                f"{result['unexpected_count']} of {result['element_count']} values break it "
+                f"({result.get('unexpected_percent') or 0:.3g} %)"
+            )
+        if "observed_value" in result:
+            return f"{result['observed_value']} was found"
+        raised = judged["exception_info"]
+        return f"Great Expectations could not judge it: {raised.get('exception_message') or raised}"
 
     def to_json(self) -> list[dict[str, object]]:
         """Write the rules that failed, as `run --json` prints them."""
         return [
             {
                 "subject": self.subject,
-                "suite": self.suite,
+                "suite": self.suite.name,
                 "rule": rule,
                 "start": instant.iso(self.unit.start),
                 "end": instant.iso(self.unit.end),

@@ -253,7 +253,7 @@ def raise_if_failed(job: Job, judged: Sequence[Judged]) -> None:
     assert gate is not None
     shown = "nothing of it is shown" if gate.holds else "it is published, and marked"
     lines = [
-        f"the rule {rule} of the suite {first.suite!r} failed for the unit {first.unit}: {first.found(rule)}; {shown}"
+        f"the rule {rule} of the suite {first.suite.name!r} failed for the unit {first.unit}: {first.found(rule)}; {shown}"
     ]
     lines += [f"    {row}" for row in first.samples.get(rule, ())]
     if others:
@@ -284,11 +284,9 @@ def judged_units(
         if verdict.fatal:
             rows = gate.of_units(kept, [unit])
             samples = {rule: job.verdicts.masked(gate.checks.samples(rows, rule)) for rule in verdict.fatal}
-        found.append(
-            Judged(subject=subject, suite=gate.suite.name, unit=unit, verdict=verdict, samples=samples)
-        )
+        found.append(Judged(subject=subject, suite=gate.suite, unit=unit, verdict=verdict, samples=samples))
     for judged in found:
-        job.verdicts.keep(judged, gate.suite)
+        job.verdicts.keep(judged)
     return found
 
 

@@ -22,5 +22,5 @@ class Verdicts:
         """Return sample rows as people may see them."""
         return [masked(dict(row), self._mask) for row in rows]
 
-    def keep(self, judged: Judged, suite: Suite) -> None:
+    def keep(self, judged: Judged) -> None:
         pass
