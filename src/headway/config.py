@@ -98,6 +98,17 @@ class Delta(_Section):
     """Folder of the tables of `sinks.Delta`, on any Hadoop file system; a relative path counts from the project."""
 
 
+class Quality(_Section):
+    """How suites of Great Expectations are judged and told."""
+
+    telemetry: bool = False
+    """Whether Great Expectations may send telemetry."""
+    mask: list[str] = Field(default_factory=list)
+    """Columns whose values are never shown in messages, results and Data Docs."""
+    actions: list[dict[str, Any]] = Field(default_factory=list)
+    """Great Expectations' own actions, in its own form, that fire when a unit has failed."""
+
+
 class Spark(_Section):
     """How Spark is started."""
 
@@ -123,6 +134,7 @@ class Config(_Section):
     catalogs: dict[str, Catalog] = Field(default_factory=lambda: {"lake": Catalog(embedded=True)})
     databases: dict[str, Database] = Field(default_factory=dict)
     delta: Delta = Delta()
+    quality: Quality = Quality()
     extensions: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Sections of sources and sinks that other packages add, by their names."""
     spark: Spark = Spark()
@@ -248,6 +260,7 @@ def _known(path: tuple[str, ...]) -> list[str]:
         "catalogs": Catalog,
         "databases": Database,
         "delta": Delta,
+        "quality": Quality,
     }
     section = sections.get(path[0] if path else "")
     return list(section.model_fields) if section else []
