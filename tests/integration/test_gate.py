@@ -223,3 +223,40 @@ def test_rows_that_are_shown_early_cannot_be_held(harness, define, suite, log):
     placed = harness.place(pipeline_of(define, more='emit="early",'))
     with pytest.raises(DefinitionError, match="holds them until their unit is judged"):
         harness.run_again(placed, {"s": log}, MODES["hourly"])
+
+
+def test_a_unit_that_modes_have_made_up_one_after_the_other_is_judged_as_one(
+    harness, define, suite, log, spark
+):
+    """What a stream has counted of rows that were open is not counted again by whom they pass to."""
+    few = (
+        "expect_column_values_to_be_between",
+        {"column": "v", "max_value": 9, "mostly": 0.6},
+        {"rule": "few large"},
+    )
+    none = (
+        "expect_column_values_to_be_between",
+        {"column": "v", "max_value": 99},
+        {"rule": "none huge", "on_fail": "drop"},
+    )
+    suite("rules", few, none, gate="mark")
+    placed = harness.place(pipeline_of(define))
+    put(log, "01:10", v=50), put(log, "02:10"), put(log, "05:10", v=500), put(log, "05:20")
+    harness.run_again(placed, {"s": log}, MODES["continuous"])
+    put(log, "06:00", v=60), put(log, "09:00")
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    put(log, "09:10"), put(log, "10:10"), put(log, "12:00")
+    harness.run_again(placed, {"s": log}, MODES["continuous"])
+    put(log, "09:00", day=2)
+    report = harness.run_again(placed, {"s": log}, MODES["continuous"])
+    # Three of nine rows are larger than 9: just as many as may be.
+    assert marks(harness, placed, log) == [("2013-02-01T00:00:00Z/2013-02-02T00:00:00Z", ("none huge",))]
+    assert (report.units, [j.found("none huge") for j in report.failed]) == (
+        1,
+        ["1 of 9 values break it (11.1 %)"],
+    )
+    assert rejected(spark, placed) == [
+        ("01 01:10", ("few large",), 50),
+        ("01 05:10", ("few large", "none huge"), 500),
+        ("01 06:00", ("few large",), 60),
+    ]

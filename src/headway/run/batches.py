@@ -21,7 +21,7 @@ from headway.run.files import Files
 from headway.run.gate import Split
 from headway.run.inputs import Reading, Scan, recount, total
 from headway.run.job import Job, Report, digest
-from headway.run.judging import set_aside
+from headway.run.judging import set_aside, taken_over, together
 from headway.run.lineage import Lineage
 from headway.sink import Commit, Staged
 from headway.sinks.iceberg_table import MainMovedError
@@ -172,6 +172,9 @@ class Batches:
         split = None if job.gate is None else job.gate.split(owned)
         owned = owned if split is None else split.kept
         takes_over = ownership.open_rows and ownership.stream != self._lineage.name
+        if takes_over and job.gate is not None:
+            job.books.forget_rejected(Interval(published, instant.END))
+            commit = replace(commit, ownership=taken_over(job.gate, commit.ownership))
         staged = self._stage(owned, commit, Interval(published, instant.END) if takes_over else None)
         # A straggler is below what Spark has evicted, or below what was final before this run.
         past = max(entry.watermark, self._final + job.analysis.reach.ahead - 1)
@@ -204,7 +207,7 @@ class Batches:
             return staged
         known = commit.ownership.tallies
         added = {
-            unit: job.gate.together(new, dict(known[unit])) if unit in known else new
+            unit: together(job.gate, dict(known.get(unit, {})), new)
             for unit, new in set_aside(job, job.gate, split, commit, self._report, replaced=None).items()
         }
         if not added:

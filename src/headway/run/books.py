@@ -128,6 +128,7 @@ class Books:
         position = self._position(java_table(self._spark, name))
         self._spark.sql(f"DELETE FROM {quoted(self._spark, name)} WHERE {mine}")
         self._written(name, self._spark.table(name).limit(0), position)
+        expire(self._spark, name)  # a person's erased records may have given rise to them
 
     def decisions(self) -> Decisions:
         """Return all that was decided so far."""

@@ -33,7 +33,7 @@ from headway.sinks.iceberg_table import MainMovedError
 from headway.source import Erasable
 
 if TYPE_CHECKING:
-    from pyspark.sql import Observation
+    from pyspark.sql import DataFrame, Observation
 
 __all__ = [
     "LINEAGE",
@@ -43,6 +43,7 @@ __all__ = [
     "horizon",
     "output_range",
     "plan",
+    "rows_of",
     "run",
     "settle_corrections",
     "take_up_news",
@@ -129,7 +130,12 @@ def _run(job: Job, request: Request, report: Report) -> None:
             _show_open(job, request, report)
         _look_at_the_rest(job, request, report)
         settle_corrections(job, request, report)
-    judge_closed(job, report, lambda after: commit_of_map(job, request, after))
+    judge_closed(
+        job,
+        report,
+        lambda after: commit_of_map(job, request, after),
+        lambda unit: rows_of(job, request, unit),
+    )
     report.closed_through = job.target.ownership().closed_through or instant.BEGINNING
 
 
@@ -607,6 +613,14 @@ def take_up_news(job: Job, request: Request, until: int) -> None:
     decided = {name: found for name, found in news.items() if name == POSITION}
     after = after.with_pending(_dependent(job, decided, ownership))
     marked(job, commit_of_map(job, request, after), is_last=True)
+
+
+def rows_of(job: Job, request: Request, span: Interval) -> DataFrame:
+    """Compute the rows of a range of output time, to look at them."""
+    ownership = job.target.ownership()
+    readings = _readings(job, request, span, ownership, take_all=False)
+    rows, _ = result(job, readings, request.cut, span, {}, ownership.closed_through or instant.BEGINNING)
+    return rows
 
 
 def commit_of_map(job: Job, request: Request, after: Ownership) -> Commit:

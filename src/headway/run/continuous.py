@@ -485,7 +485,12 @@ class _Stream:
             judge_sources(
                 job, cut, self.reached, self.report, lambda after: bounded.commit_of_map(job, asked, after)
             )
-            judge_closed(job, self.report, lambda after: bounded.commit_of_map(job, asked, after))
+            judge_closed(
+                job,
+                self.report,
+                lambda after: bounded.commit_of_map(job, asked, after),
+                lambda unit: bounded.rows_of(job, asked, unit),
+            )
         self.judged_through = now
         raise_if_failed(job, self.report.failed[known:])
 

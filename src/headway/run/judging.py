@@ -16,6 +16,7 @@ from headway.errors import FailedRuleError
 from headway.interval import Interval, coalesce
 from headway.mark import Mark
 from headway.ownership import Ownership
+from headway.quality.checks import Tally
 from headway.run.gate import Gate, Split
 from headway.run.job import Job, Report
 from headway.run.judged import Judged
@@ -24,8 +25,6 @@ from headway.sinks.iceberg_table import MainMovedError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-
-    from headway.quality.checks import Tally
 
 __all__ = [
     "RESULT",
@@ -37,12 +36,16 @@ __all__ = [
     "raise_if_failed",
     "set_aside",
     "settle",
+    "taken_over",
+    "together",
     "unjudged",
 ]
 
 _RACES = 5
 RESULT = ""
 """Subject of the marks that are about the result."""
+UNKNOWN: Tally = {"unknown": 1}
+"""Stands for what was counted of a unit's rejected rows where nobody knows it."""
 
 
 class HeldError(Exception):
@@ -84,7 +87,7 @@ def settle(
     rejected: dict[int, Tally] = {}
     if is_dirty:
         rejected = set_aside(job, gate, split, staged.commit, report, replaced=span)
-    elif staged.replaced is not None:
+    else:
         job.books.forget_rejected(span)
     if is_open:
         return staged
@@ -122,10 +125,36 @@ def _added(gate: Gate, before: Ownership, unit: Interval, span: Interval, new: T
     A run that computes a part again computes all of the unit that is final.
     """
     part = Interval(max(unit.start, span.start), min(unit.end, span.end))
-    old = {} if before.revision(part) else before.tallies.get(unit.start, {})
-    if not new:
-        return dict(old)
-    return gate.together(new, dict(old)) if old else new
+    known = before
+    if before.stream is not None or before.open_rows:
+        known = taken_over(gate, before)
+    old = {} if before.revision(part) else dict(known.tallies.get(unit.start, {}))
+    return together(gate, old, new or {})
+
+
+def together(gate: Gate, first: Tally, second: Tally) -> Tally:
+    """Add what was counted of rejected rows in two commits; an empty one counts nothing."""
+    if not (first and second):
+        return first or second
+    if UNKNOWN in (first, second):
+        return UNKNOWN
+    return gate.together(first, second)
+
+
+def taken_over(gate: Gate, ownership: Ownership) -> Ownership:
+    """Return the map without what was counted of open rows, because somebody computes them again.
+
+    A stream counts a unit's rejected rows as they come. Where the unit is final in part, nobody knows which
+    of them lie in that part.
+    """
+    closed = ownership.closed_through
+    after: dict[int, Tally] = {}
+    for start in ownership.tallies:
+        if closed is None or start >= closed:
+            after[start] = {}
+        elif closed < gate.units.after(start):
+            after[start] = UNKNOWN
+    return ownership.with_tallies(after)
 
 
 def _from_first_row(units: list[Interval], has_rows: set[int], before: Ownership) -> list[Interval]:
@@ -190,7 +219,12 @@ def unjudged(job: Job, ownership: Ownership) -> list[Interval]:
     return [unit for unit in units if unit.start >= marks[0].interval.start]
 
 
-def judge_closed(job: Job, report: Report, commit_of: Callable[[Ownership], Commit]) -> None:
+def judge_closed(
+    job: Job,
+    report: Report,
+    commit_of: Callable[[Ownership], Commit],
+    rows_of: Callable[[Interval], DataFrame],
+) -> None:
     """Judge the units of the result that are final and not judged yet, and note what is found in a commit of its own.
 
     Called between commits.
@@ -199,6 +233,7 @@ def judge_closed(job: Job, report: Report, commit_of: Callable[[Ownership], Comm
         job: The run.
         report: Gets what is found.
         commit_of: Makes a commit without rows that carries a map.
+        rows_of: Computes the rows of a unit anew, rejected ones too; asked where nobody knows those.
 
     Raises:
         MainMovedError: Other writers kept committing in between.
@@ -211,9 +246,10 @@ def judge_closed(job: Job, report: Report, commit_of: Callable[[Ownership], Comm
             return
         history = job.target.history
         kept = history.rows_at(history.visible(), coalesce(units))
-        tallies = gate.with_rejected(
-            kept, {u.start: dict(ownership.tallies[u.start]) for u in units if u.start in ownership.tallies}
-        )
+        known = {u: dict(ownership.tallies[u.start]) for u in units if u.start in ownership.tallies}
+        tallies = gate.with_rejected(kept, {u.start: t for u, t in known.items() if t != UNKNOWN})
+        for unit in (u for u, tally in known.items() if tally == UNKNOWN):
+            tallies |= gate.tallies(gate.checks.marked(rows_of(unit)))
         found = judged_units(job, gate, job.pipeline.name, units, kept, tallies)
         after = ownership.with_marks(RESULT, marks_of(found))
         after = after.with_tallies({unit.start: {} for unit in units})
