@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -260,3 +261,35 @@ def test_a_unit_that_modes_have_made_up_one_after_the_other_is_judged_as_one(
         ("01 05:10", ("few large", "none huge"), 500),
         ("01 06:00", ("few large",), 60),
     ]
+
+
+@pytest.mark.parametrize("mode", [MODES["hourly"], MODES["continuous"]], ids=["hourly", "continuous"])
+def test_who_reads_meanwhile_never_sees_a_rejected_row_or_a_unit_that_failed(
+    harness, define, suite, log, mode, spark
+):
+    suite("rules", COUNT, RANGE, per="1 hour")
+    placed = harness.place(pipeline_of(define))
+    for hour in range(1, 9):
+        put(log, f"0{hour}:10"), put(log, f"0{hour}:20", v=-hour)
+        if hour != 6:
+            put(log, f"0{hour}:30")
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(
+            harness.run_again,
+            placed,
+            {"s": log},
+            mode,
+            complete=True,
+            records_per_job=3,
+            max_records_per_batch=2,
+        )
+        seen = []
+        while not running.done():
+            if spark.catalog.tableExists(placed.sink.table):
+                seen.append(shown(harness, placed))
+        with pytest.raises(FailedRuleError, match="T06:00:00Z/"):
+            running.result()
+    seen.append(shown(harness, placed))
+    assert any(0 < len(rows) < 10 for rows in seen)  # it was looked at while it ran
+    assert all(v > 0 and time < "01 06" for rows in seen for time, _, v in rows)
+    assert len(seen[-1]) == 10
