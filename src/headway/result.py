@@ -10,7 +10,6 @@ from headway import instant
 from headway.interval import Interval
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column
     from pyspark.sql.types import StructType
 
 __all__ = ["Result", "mismatches", "quoted_column", "types"]
@@ -34,12 +33,11 @@ class Result:
             return f"{column}.`end` > {start} AND {column}.`end` <= {end}"
         return f"{column} >= {start} AND {column} < {end}"
 
-    def moment(self) -> Column:
-        """Return a row's output time in microseconds, as a column."""
-        from pyspark.sql import functions as F
-
-        column = F.col(quoted_column(self.output_time))
-        return F.unix_micros(column["end"]) - 1 if self.is_window else F.unix_micros(column)
+    @property
+    def moment(self) -> str:
+        """A row's output time in microseconds, in Spark's SQL."""
+        column = quoted_column(self.output_time)
+        return f"unix_micros({column}.`end`) - 1" if self.is_window else f"unix_micros({column})"
 
     def any_of(self, ranges: Collection[Interval]) -> str:
         """Return the SQL condition that a row's output time lies in one of several ranges."""

@@ -17,6 +17,7 @@ import time
 from headway.cli.app import main
 from headway.run import bounded, continuous
 from headway.run.batches import Batches
+from headway.run.books import Books
 from headway.run.followers import Followers
 from headway.sinks.delta_table import DeltaTable
 from headway.sinks.iceberg_table import IcebergTable
@@ -28,6 +29,7 @@ POINTS = {
     "before-offsets": [(continuous._Stream, "_move_frontiers", "before"), (bounded, "_readings", "before")],
     "after-offsets": [(Batches, "publish", "before"), (bounded, "result", "after")],
     "mid-write": [(IcebergTable, "stage", "during"), (IcebergTable, "stage_upsert", "during")],
+    "set-aside": [(Books, "reject", "after")],
     "staged": [(IcebergTable, "stage", "after"), (IcebergTable, "stage_upsert", "after")],
     "iceberg": [(IcebergTable, "publish", "after")],
     "postgres": [(PostgresTable, "apply", "after")],

@@ -1,5 +1,7 @@
 """One run with all four sinks is killed at each named point: after the same command each holds each row once.
 
+With a suite that rejects rows, and without one: rejected rows are kept once, too.
+
 `make crash SEEDS=5` runs every point in both kinds of modes with five seeds; `make test` a sample.
 """
 
@@ -25,9 +27,9 @@ pytestmark = [pytest.mark.servers, pytest.mark.slow]
 SEEDS = int(os.environ.get("HEADWAY_CRASH_SEEDS", "0"))
 POINTS = (
     "before-offsets", "after-offsets", "mid-write", "staged", "iceberg", "postgres", "slice", "kafka", "delta",
-    "before-spark",
+    "before-spark", "set-aside",
 )  # fmt: skip
-SAMPLE = [("hourly", "slice", 1), ("continuous", "kafka", 1)]
+SAMPLE = [("hourly", "slice", 1), ("continuous", "kafka", 1), ("continuous", "set-aside", 1)]
 CASES = [
     (mode, point, seed)
     for point in POINTS
@@ -51,6 +53,7 @@ from headway import pipeline, sinks, sources
     }},
     output_time="window",
     emit="{emit}",
+    quality={quality},
     outputs=[
         sinks.Iceberg("lake.crash.flights_{name}", keys=["origin", "carrier", "window"]),
         sinks.Postgres("flights_{name}", keys=["origin", "carrier", "window"]),
@@ -63,12 +66,27 @@ def everywhere(flights):
 """
 
 
+MOST = 5
+SUITE = {
+    "name": "small",
+    "meta": {"gate": "mark"},
+    "expectations": [
+        {
+            "type": "expect_column_values_to_be_between",
+            "kwargs": {"column": "flights", "max_value": MOST},
+            "meta": {"rule": "few"},
+        }
+    ],
+}
+
+
 @pytest.fixture(scope="module")
 def folder(flights_project, dsn):
     local = flights_project / "conf" / "local.yaml"
     local.write_text(local.read_text() + f"\ndatabases: {{main: {{dsn: '{dsn}'}}}}\n")
     for file in (flights_project / "pipelines").glob("*.py"):
         file.unlink()
+    (flights_project / "quality" / "small.json").write_text(json.dumps(SUITE))
     return flights_project
 
 
@@ -79,10 +97,13 @@ def dsn(tmp_path_factory):
     server.stop()
 
 
-def place(folder, emit):
+def place(folder, emit, *, is_split=False):
     name = uuid.uuid4().hex[:8]
     shutil.rmtree(folder / ".headway", ignore_errors=True)
-    (folder / "pipelines" / "everywhere.py").write_text(PIPELINE.format(emit=emit, name=name))
+    quality = '"small"' if is_split else None
+    (folder / "pipelines" / "everywhere.py").write_text(
+        PIPELINE.format(emit=emit, name=name, quality=quality)
+    )
     return f"flights_{name}"
 
 
@@ -96,15 +117,24 @@ def call(folder, mode, *crash):
     )  # fmt: skip
 
 
-def in_iceberg(folder, name):
+def rows_of(folder, table):
     from pyiceberg.catalog.sql import SqlCatalog
 
     home = (folder / ".headway").resolve()
     catalog = SqlCatalog("lake", uri=f"sqlite:///{home}/catalog.db", warehouse=str(home / "warehouse"))
-    rows = catalog.load_table(f"crash.{name}").scan().to_arrow().to_pylist()
+    return catalog.load_table(table).scan().to_arrow().to_pylist()
+
+
+def in_iceberg(folder, name):
     return sorted(
-        (r["origin"], r["carrier"], r["window"]["start"].strftime("%dT%H"), r["flights"]) for r in rows
+        (r["origin"], r["carrier"], r["window"]["start"].strftime("%dT%H"), r["flights"])
+        for r in rows_of(folder, f"crash.{name}")
     )
+
+
+def set_aside(folder):
+    rows = [json.loads(r["row"]) for r in rows_of(folder, "headway.everywhere_rejected")]
+    return sorted((r["origin"], r["carrier"], r["window"]["start"][8:13], r["flights"]) for r in rows)
 
 
 def in_postgres(dsn, name):
@@ -153,17 +183,24 @@ def expected(folder):
 def test_each_sink_holds_each_row_once_after_a_crash(spark, broker, folder, dsn, expected, mode, point, seed):
     rng = random.Random(f"{mode}/{point}/{seed}")
     emit, nth, pause = rng.choice(["final", "early"]), rng.choice([1, 2, 3]), rng.uniform(0, 1)
+    is_split = point == "set-aside" or rng.random() < 0.3
     while True:
-        name = place(folder, emit)
+        name = place(folder, emit, is_split=is_split)
         crashed = call(folder, mode, point, str(nth), str(pause))
         if crashed.returncode == -9:
             break
         assert crashed.returncode == 0, crashed.stderr[-2000:]
         assert nth > 1, "the run never came by the point"
         nth -= 1
-    print(f"crash: {mode}, {emit}, time {nth} at {point}, pause {pause:.2f} s, seed {seed}")
+    print(
+        f"crash: {mode}, {emit}, time {nth} at {point}, pause {pause:.2f} s, seed {seed}"
+        + (", with a suite" if is_split else "")
+    )
     done = call(folder, mode)
     assert done.returncode == 0, done.stderr[-2000:]
+    if is_split:
+        assert set_aside(folder) == [row for row in expected if row[3] > MOST]
+        expected = [row for row in expected if row[3] <= MOST]
     assert in_iceberg(folder, name) == expected
     assert in_postgres(dsn, name) == expected
     assert in_delta(spark, folder, name) == expected

@@ -208,7 +208,9 @@ class Gate:
 
     def _moment(self) -> Column:
         """Return a row's output time in microseconds."""
-        return self._result.moment()
+        from pyspark.sql import functions as F
+
+        return F.expr(self._result.moment)
 
     def _key(self) -> Column:
         """Return what tells a row's unit: the local date, or microseconds."""

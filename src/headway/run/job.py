@@ -20,6 +20,7 @@ from headway.ownership import Ownership
 from headway.pipeline import Pipeline
 from headway.plan.analysis import Analysis, ShowsBy, analyse
 from headway.project import Project
+from headway.quality import suite as suites
 from headway.quality.checks import Checks
 from headway.result import Result
 from headway.run import gate
@@ -27,6 +28,7 @@ from headway.run.archived_log import ArchivedLog
 from headway.run.books import Books
 from headway.run.copies import Copies
 from headway.run.decisions import Decisions
+from headway.run.files import Files
 from headway.run.followers import Followers
 from headway.run.gate import Gate
 from headway.run.judged import Judged
@@ -289,6 +291,7 @@ def opened(
     copies.take()
     job = looking(spark, pipeline, logs, settings=settings, state=state, zone=zone, say=say)
     job = replace(job, copies=copies, beats=f"{beats}/{pipeline.name}", lease_seconds=lease_seconds)
+    _validate(job)
     with closing(job.followers):
         job.target.prepare(job.analysis.schema)
         job.books.prepare()
@@ -380,6 +383,21 @@ def looking(
         state=state,
         say=say,
     )
+
+
+def _validate(job: Job) -> None:
+    """Have suites that no run has used yet validated by Great Expectations, whose import takes seconds.
+
+    Raises:
+        DefinitionError: It refuses an expectation.
+    """
+    gates = [*job.source_gates.values(), *([job.gate] if job.gate is not None else [])]
+    files = Files(job.spark)
+    for suite in (gate.suite for gate in gates):
+        known = f"{job.state}/suites/{digest(suite.facts())}"
+        if not files.exists(known):
+            suites.validate(suite)
+            files.write(known, suite.name)
 
 
 def _facts(of_result: Gate | None, of_sources: Mapping[str, Gate]) -> list[object]:

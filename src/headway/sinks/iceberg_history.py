@@ -125,7 +125,7 @@ class History:
         """Return the least output time of a visible row, in microseconds; None where there is no row."""
         from pyspark.sql import functions as F
 
-        row = self._spark.table(self.name).agg(F.min(self.result.moment()).alias("first")).first()
+        row = self._spark.table(self.name).agg(F.min(F.expr(self.result.moment)).alias("first")).first()
         return None if row is None else row["first"]
 
     def added_between(self, since: int, to: int) -> DataFrame:

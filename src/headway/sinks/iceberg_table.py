@@ -224,7 +224,9 @@ class IcebergTable:
 
     def within(self, interval: Interval) -> Column:
         """Return the condition that a row's output time lies in an interval, as a column."""
-        moment = self.result.moment()
+        from pyspark.sql import functions as F
+
+        moment = F.expr(self.result.moment)
         if interval.end == instant.END:
             return moment >= interval.start
         return (moment >= interval.start) & (moment < interval.end)
