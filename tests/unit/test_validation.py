@@ -97,7 +97,10 @@ def test_a_result_names_pipeline_subject_and_unit_and_shows_sample_values():
         "unit_start": "2013-02-01T05:00:00Z",
         "unit_end": "2013-02-02T05:00:00Z",
     }
-    assert found["meta"]["run_id"]["run_name"] == "punctuality, source flights"
+    assert (
+        found["meta"]["run_id"]["run_name"]
+        == "punctuality, source flights, 2013-02-01T050000Z..2013-02-02T050000Z"
+    )
     assert found["results"][0]["result"]["partial_unexpected_list"] == ["LAX"]
 
 

@@ -39,7 +39,7 @@ def validation_result(
     count = len(verdict.results)
     subject = "result" if source is None else f"source {source}"
     asset = f"{subject} of {pipeline}"
-    run_name = pipeline if source is None else f"{pipeline}, {subject}"
+    run_name = f"{pipeline if source is None else f'{pipeline}, {subject}'}, {unit_name(unit)}"
     moment = instant.iso(judged_at)
     names = {"unit": unit_name(unit)}
     facts = {
