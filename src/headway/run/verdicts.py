@@ -60,14 +60,30 @@ class Verdicts:
         return replace(verdict, results=[hidden(result, self._quality.mask) for result in verdict.results])
 
     def keep(self, found: Sequence[Judged]) -> None:
-        """Keep what was said of units that were judged together.
+        """Keep what was said of units that were judged together, and tell whom conf/ names of those that failed.
 
-        A result that cannot be written is said, and the run goes on: the verdict itself stands in the commit.
+        A result that cannot be written, and an action that does not succeed, are said, and the run goes on: the
+        verdict itself stands in the commit.
         """
         if self._kept is None:
             return
+        failed = []
         for judged in found:
-            self._write(self._kept, judged, self._result(judged))
+            result = self._result(judged)
+            self._write(self._kept, judged, result)
+            if not judged.is_met:
+                failed.append(result)
+        if failed and self._quality.actions:
+            self._tell(failed)
+
+    def _tell(self, failed: Sequence[Mapping[str, Any]]) -> None:
+        # Imports Great Expectations, which takes seconds.
+        from headway.quality import actions
+
+        for fault in actions.fire(
+            self._quality.actions, failed, pipeline=self._pipeline, telemetry=self._quality.telemetry
+        ):
+            self._say(fault)
 
     def _result(self, judged: Judged) -> dict[str, Any]:
         return validation_result(
