@@ -20,6 +20,7 @@ NAMES = (
     "rabbitmq_landing",
     "archive",
     "four_sinks",
+    "gx_rival",
 )
 RESULTS = ROOT / "bench" / "results.json"
 
