@@ -26,7 +26,7 @@ from pydantic import (
 
 from headway.errors import ConfigError, suggestion
 
-__all__ = ["Catalog", "Config", "Database", "Delta", "Kafka", "RabbitMQ", "Spark", "load"]
+__all__ = ["Catalog", "Config", "Database", "Delta", "Kafka", "Quality", "RabbitMQ", "Spark", "load"]
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}")
 
@@ -105,7 +105,7 @@ class Quality(_Section):
     """Whether Great Expectations may send telemetry."""
     mask: list[str] = Field(default_factory=list)
     """Columns whose values are never shown in messages, results and Data Docs."""
-    actions: list[dict[str, Any]] = Field(default_factory=list)
+    actions: list[dict[str, Any]] = Field(default_factory=list, repr=False)
     """Great Expectations' own actions, in its own form, that fire when a unit has failed."""
 
 

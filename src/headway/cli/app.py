@@ -266,6 +266,18 @@ def quarantine_replay(
     quarantines.replay(ctx.obj, pipeline, wanted)
 
 
+suite = typer.Typer(help="Suites of Great Expectations and what they have said.", no_args_is_help=True)
+app.add_typer(suite, name="suite")
+
+
+@suite.command("docs")
+def suite_docs(ctx: typer.Context) -> None:
+    """Make Data Docs of the suites and of every unit's verdict, and print where.  Example: headway suite docs"""
+    from headway.cli import suites
+
+    suites.docs(ctx.obj)
+
+
 @app.command()
 def stop(ctx: typer.Context, pipeline: Pipeline) -> None:
     """Ask a running pipeline to end between two batches, and wait until it has.  Example: headway stop punctuality"""

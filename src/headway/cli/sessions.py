@@ -115,6 +115,7 @@ def begun(
         interval=interval,
         settings=sink_settings(project, pipeline),
         zone=project.config.zone,
+        quality=project.config.quality,
         say=say,
     )
 

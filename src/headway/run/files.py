@@ -1,4 +1,4 @@
-"""Small files on any Hadoop file system: checkpoints, signs of life, requests to stop."""
+"""Small files on any Hadoop file system: checkpoints, signs of life, requests to stop, validation results."""
 
 from __future__ import annotations
 
@@ -46,6 +46,13 @@ class Files:
             stream.write(bytearray(text.encode()))
         finally:
             stream.close()
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the files and folders in a folder, sorted; none where there is no folder."""
+        system, at = self._at(folder)
+        if not system.exists(at):
+            return []
+        return sorted(str(status.getPath().getName()) for status in system.listStatus(at))
 
     def delete(self, path: str) -> None:
         """Remove a file or a folder with what it holds; nothing happens where there is none."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from headway import instant
 from headway.accounts import Accounts
+from headway.config import Quality
 from headway.embedded import stack
 from headway.errors import DefinitionError, LostDataError
 from headway.interval import Interval
@@ -274,12 +275,13 @@ def opened(
     interval: Interval = EVERYTHING,
     settings: Mapping[str, Any] | None = None,
     zone: str = "UTC",
+    quality: Quality | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Job]:
     """Analyse a pipeline, make its tables, take its lease, and let go of everything at the end.
 
     Other sinks are first brought up to the table of record; `settings` says where they are. `zone` is that of
-    the local days that suites judge.
+    the local days that suites judge, `quality` says how verdicts are told; without it they are kept and told nowhere.
 
     Raises:
         DefinitionError: The definition breaks the law.
@@ -289,7 +291,7 @@ def opened(
     """
     copies = Copies(spark, pipeline.lookups, (settings or {}).get("databases", {}))
     copies.take()
-    job = looking(spark, pipeline, logs, settings=settings, state=state, zone=zone, say=say)
+    job = looking(spark, pipeline, logs, settings=settings, state=state, zone=zone, quality=quality, say=say)
     job = replace(job, copies=copies, beats=f"{beats}/{pipeline.name}", lease_seconds=lease_seconds)
     _validate(job)
     with closing(job.followers):
@@ -339,6 +341,7 @@ def looking(
     settings: Mapping[str, Any] | None = None,
     state: str = "",
     zone: str = "UTC",
+    quality: Quality | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Job:
     """Analyse a pipeline and open what it reads and writes, to look and not to write.
@@ -378,7 +381,7 @@ def looking(
         books=Books(spark, pipeline.name, pipeline.sink.table),
         identities=identities,
         inputs=digest([analysis.definition, identities, *_facts(of_result, of_sources)]),
-        verdicts=Verdicts(),
+        verdicts=Verdicts(spark, pipeline.name, state=state, quality=quality, say=say),
         lease=None,
         state=state,
         say=say,

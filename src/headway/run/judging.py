@@ -320,9 +320,9 @@ def judged_units(
         if verdict.fatal:
             rows = gate.of_units(kept, [unit])
             samples = {rule: job.verdicts.masked(gate.checks.samples(rows, rule)) for rule in verdict.fatal}
-        found.append(Judged(subject=subject, suite=gate.suite, unit=unit, verdict=verdict, samples=samples))
-    for judged in found:
-        job.verdicts.keep(judged)
+        shown = job.verdicts.hidden(verdict)
+        found.append(Judged(subject=subject, suite=gate.suite, unit=unit, verdict=shown, samples=samples))
+    job.verdicts.keep(found)
     return found
 
 

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql.datasource import DataSource, SimpleDataSourceStreamReader
 
 from headway import instant
+from headway.config import Quality
 from headway.interval import Interval
 from headway.mode import Mode
 from headway.offsets import Offsets
@@ -188,6 +189,7 @@ class Harness:
         catalog: str = "lake",
         zone: str = "UTC",
         settings: Mapping[str, object] | None = None,
+        quality: Quality | None = None,
     ) -> None:
         """Prepare a session.
 
@@ -196,13 +198,20 @@ class Harness:
             catalog: Iceberg catalog for the tables.
             zone: Zone of local days.
             settings: Where sinks that follow the table of record are, such as `databases` by name.
+            quality: How verdicts are told; by default they are kept as files below `state`, and told nobody.
         """
         spark.dataSource.register(_MemorySource)
         self._spark = spark
         self._catalog = catalog
         self._zone = zone
         self._settings = settings
+        self._quality = quality or Quality()
         self._work = Path(tempfile.mkdtemp(prefix="headway-harness-"))
+
+    @property
+    def state(self) -> str:
+        """Folder of checkpoints and validation results."""
+        return str(self._work / "state")
 
     def run(
         self,
@@ -273,11 +282,12 @@ class Harness:
             placed,
             logs,
             mode=mode,
-            state=str(self._work / "state"),
+            state=self.state,
             beats=str(self._work / "beats"),
             lease_seconds=60,
             settings=self._settings,
             zone=self._zone,
+            quality=self._quality,
         ) as job:
             yield job
 
