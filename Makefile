@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.headway-setup
 
-.PHONY: help setup rabbitmq demo check test test-fast law crash landing bench lock format clean
+.PHONY: help setup rabbitmq demo check test test-fast law gx-parity crash landing bench lock format clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -55,6 +55,9 @@ CASES ?= 1000
 SEED ?= 1
 law: setup ## random logs through each pipeline in all modes: make law CASES=1000 SEED=1
 	HEADWAY_LAW_CASES=$(CASES) HEADWAY_LAW_SEED=$(SEED) $(BIN)/python -m pytest tests/modes/test_law.py -v -n $(WORKERS) --dist worksteal
+
+gx-parity: setup ## compiled rules against Great Expectations itself on random frames: make gx-parity CASES=100 SEED=1
+	HEADWAY_PARITY_CASES=$(CASES) HEADWAY_PARITY_SEED=$(SEED) $(BIN)/python -m pytest tests/integration/test_gx_parity.py -s
 
 SEEDS ?= 5
 crash: setup ## a run with every sink, killed at each named point: make crash SEEDS=5

@@ -21,6 +21,7 @@ NAMES = (
     "archive",
     "four_sinks",
     "gate",
+    "gx_rival",
 )
 RESULTS = ROOT / "bench" / "results.json"
 

@@ -104,6 +104,10 @@ def once(spark, mode_name: str, count: int, *, gated: bool):
         log.close()
 
 
+def _seconds(spark, mode: str, count: int, *, gated: bool) -> float:
+    return measured(spark, lambda: once(spark, mode, count, gated=gated))[0]
+
+
 def run() -> list[Figure]:
     """Print and return the ratios, each of pairs in one process."""
     servers()
@@ -116,12 +120,9 @@ def run() -> list[Figure]:
             once(spark, mode, count, gated=True)  # warm
             ratios = []
             for _ in range(RUNS):
-                without, _ = measured(spark, lambda m=mode, n=count: once(spark, m, n, gated=False))
-                gated, _ = measured(spark, lambda m=mode, n=count: once(spark, m, n, gated=True))
-                print(
-                    f"  {mode}, {count} records: {gated:.1f} CPU s with 25 rules, {without:.1f} without",
-                    flush=True,
-                )
+                without = _seconds(spark, mode, count, gated=False)
+                gated = _seconds(spark, mode, count, gated=True)
+                print(f"  {mode}: {gated:.1f} CPU s with 25 rules, {without:.1f} without", flush=True)
                 ratios.append(gated / without)
         finally:
             spark.stop()

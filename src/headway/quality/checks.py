@@ -147,10 +147,7 @@ class Checks:
 
     def run_native(self, frame: DataFrame) -> list[dict[str, Any]]:
         """Run the rules that are not compiled over one unit's kept rows, by GX's own engine."""
-        own = [name for name in frame.columns if name != MARK]
-        return native.run(
-            self.native, frame.select(*[f"`{name}`" for name in own]), telemetry=self._telemetry
-        )
+        return native.run(self.native, frame.drop(MARK), telemetry=self._telemetry)
 
     def verdict(self, tally: Tally, scan: Tally, native: Sequence[dict[str, Any]] = ()) -> Verdict:
         """Judge one unit.

@@ -72,7 +72,7 @@ def within_result(value: Any, parameters: Mapping[str, Any], zone: tzinfo) -> Ju
     bounds = [b for b in (low, high) if b is not None]
     if isinstance(value, datetime) and bounds and not any(isinstance(b, datetime) for b in bounds):
         value = value.date()
-    elif isinstance(value, date) and any(isinstance(b, datetime) for b in bounds):
+    elif type(value) is date and any(isinstance(b, datetime) for b in bounds):
         value = datetime(value.year, value.month, value.day)  # noqa: DTZ001
     return bool(success), {"observed_value": value.isoformat() if isinstance(value, date) else value}
 

@@ -154,10 +154,14 @@ class Job:
         return {name: gate.checks for name, gate in self.source_gates.items()}
 
     @property
+    def gates(self) -> list[Gate]:
+        """All of its suites."""
+        return [*self.source_gates.values(), *([self.gate] if self.gate is not None else [])]
+
+    @property
     def holds(self) -> bool:
         """Whether rows are published only once a unit is judged."""
-        gates = [*self.source_gates.values(), *([self.gate] if self.gate is not None else [])]
-        return any(gate.holds for gate in gates)
+        return any(given.holds for given in self.gates)
 
     @property
     def shows_by(self) -> ShowsBy:
@@ -394,9 +398,8 @@ def _validate(job: Job) -> None:
     Raises:
         DefinitionError: It refuses an expectation.
     """
-    gates = [*job.source_gates.values(), *([job.gate] if job.gate is not None else [])]
     files = Files(job.spark)
-    for suite in (gate.suite for gate in gates):
+    for suite in (given.suite for given in job.gates):
         known = f"{job.state}/suites/{digest(suite.facts())}"
         if not files.exists(known):
             suites.validate(suite)
