@@ -28,6 +28,11 @@ def check(context: Context, name: str | None) -> int:
     chosen = [project.pipeline(name)] if name else list(project.pipelines.values())
     found: list[dict[str, object]] = []
     rows, faults = [], []
+    quality = project.config.quality
+    if quality.actions:
+        from headway.quality import actions
+
+        actions.parse(quality.actions, telemetry=quality.telemetry)
     with spark_for(context) as spark:
         for pipeline in chosen:
             try:
