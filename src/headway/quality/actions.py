@@ -22,6 +22,8 @@ __all__ = ["fire", "parse"]
 _PATIENCE = 60.0
 _MODULE = "great_expectations.checkpoint.actions"
 _OPEN = ("type", "name", "notify_on")
+_SHORTEST = 4
+"""Length from which on a value may be a secret; shorter ones stand in any sentence."""
 _REFUSED = re.compile(r"status code - (?!2\d\d)\d+")
 
 
@@ -199,10 +201,10 @@ def _without_secrets(text: str, conf: Mapping[str, Any]) -> str:
 
 def _values(conf: Mapping[str, Any]) -> Iterator[str]:
     for key, value in conf.items():
-        if key in _OPEN or not isinstance(value, str) or not value:
+        if key in _OPEN or not isinstance(value, str) or len(value) < _SHORTEST:
             continue
         yield value
         url = urlsplit(value)
         if url.scheme:
             parts = (url.path, url.query, url.password or "", url.username or "")
-            yield from (part for part in parts if len(part) > 1)
+            yield from (part for part in parts if len(part) >= _SHORTEST)
