@@ -31,8 +31,6 @@ __all__ = ["docs", "new"]
 
 def new(context: Context, name: str, source: str | None, span: Interval | None, per: str) -> None:
     """Propose a suite from a pipeline's visible rows, or from the admitted records of a source, and write it."""
-    from pyspark.sql import functions as F
-
     project = context.project
     pipeline = project.pipeline(name)
     if source is not None and source not in pipeline.sources:
@@ -50,7 +48,7 @@ def new(context: Context, name: str, source: str | None, span: Interval | None, 
         kind = rows.schema[time].dataType.typeName()
         result = Result(output_time=time, is_window=kind == "struct", keys=())
         chosen = rows if span is None else rows.filter(result.condition(span))
-        seen = profile.profile(chosen, F.expr(result.moment), units, mask=project.config.quality.mask)
+        seen = profile.profile(chosen, result.moment, units, mask=project.config.quality.mask)
     if not seen.rows:
         raise CallError("there is no row to propose a suite from", hint="Name another --start and --end.")
     of = f"the rows of {pipeline.sink.table}" if source is None else f"records of the source {source}"

@@ -54,6 +54,7 @@ class Seen:
     low: float | str | None = None
     """The least number, or the date of the first time; None where there is none, or it is infinite."""
     high: float | str | None = None
+    """The greatest number; None where there is none, or it is infinite, or one is NaN."""
     values: tuple[str, ...] = ()
     """All texts, sorted, where they are few."""
     distinct: int = 0
@@ -74,12 +75,12 @@ class Profile:
     columns: tuple[Seen, ...]
 
 
-def profile(frame: DataFrame, moment: Column, units: Grid, *, mask: Collection[str] = ()) -> Profile:
+def profile(frame: DataFrame, moment: str, units: Grid, *, mask: Collection[str] = ()) -> Profile:
     """Read rows twice, once as a whole and once by unit.
 
     Args:
         frame: The rows. Of a struct each field is looked at; of arrays and maps only whether they are there.
-        moment: A row's output time in microseconds.
+        moment: A row's output time in microseconds, in Spark's SQL.
         units: What cuts the rows into units.
         mask: Columns of which nothing is looked at but whether they have a value.
     """
@@ -98,7 +99,7 @@ def profile(frame: DataFrame, moment: Column, units: Grid, *, mask: Collection[s
     assert whole is not None
     facts: dict[str, Any] = whole.asDict()
     few = [n for n, kind in enumerate(kinds.values()) if kind == "text" and facts[f"{n}_distinct"] <= FEW]
-    by_unit = frame.groupBy(key_of(moment, units).alias(_UNIT)).agg(
+    by_unit = frame.groupBy(key_of(F.expr(moment), units).alias(_UNIT)).agg(
         F.count(F.lit(1)).alias(_ROWS),
         *[F.count(named.column()).alias(f"{n}_filled") for n, named in enumerate(leaves)],
         *[F.collect_set(leaves[n].column()).alias(f"{n}_values") for n in few],
@@ -138,8 +139,8 @@ def _facts(column: Column, kind: Kind) -> dict[str, Column]:
     facts = {"filled": F.count(column)}
     if kind in ("whole", "fraction"):
         number = column.cast("double")
-        number = F.when(~F.isnan(number), number)
-        facts |= {"low": F.min(number), "high": F.max(number)}
+        # Spark takes NaN for greater than any number.
+        facts |= {"low": F.min(F.when(~F.isnan(number), number)), "high": F.max(number)}
     elif kind == "time":
         facts |= {"low": F.min(column).cast("date").cast("string")}
     elif kind == "text":
@@ -157,9 +158,7 @@ def _facts(column: Column, kind: Kind) -> dict[str, Column]:
 def _seen(
     named: Named, kind: Kind, facts: Mapping[str, Any], number: int, least: float, values: set[str]
 ) -> Seen:
-    low, high = facts.get(f"{number}_low"), facts.get(f"{number}_high")
-    if any(isinstance(end, float) and math.isinf(end) for end in (low, high)):
-        low = high = None
+    low, high = (_finite(facts.get(f"{number}_{end}")) for end in ("low", "high"))
     fits = facts.get(f"{number}_fits") or ()
     return Seen(
         name=named.name,
@@ -174,6 +173,10 @@ def _seen(
         lengths=(facts.get(f"{number}_shortest") or 0, facts.get(f"{number}_longest") or 0),
         patterns=tuple(p for p, all_fit in zip(PATTERNS, fits, strict=False) if all_fit),
     )
+
+
+def _finite(end: float | str | None) -> float | str | None:
+    return None if isinstance(end, float) and not math.isfinite(end) else end
 
 
 def _in_order(counts: Mapping[int, int], units: Grid) -> tuple[int, ...]:

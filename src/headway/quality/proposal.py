@@ -138,14 +138,21 @@ def _values(column: Seen) -> Iterator[Proposed]:
             kwargs={"column": column.name, "min_value": column.low},
             note=f"Seen: the first is of {column.low}. There is no last: time goes on.",
         )
-    elif column.low is not None and column.high is not None:
-        low, high = float(column.low), float(column.high)
-        if (ends := _slack(low, high, is_whole=column.kind == "whole")) is not None:
-            yield Proposed(
-                type="expect_column_values_to_be_between",
-                kwargs={"column": column.name, "min_value": ends[0], "max_value": ends[1]},
-                note=f"Seen: {low:,.10g} to {high:,.10g}.",
-            )
+    elif column.low is not None:
+        yield from _number(column, float(column.low), None if column.high is None else float(column.high))
+
+
+def _number(column: Seen, low: float, high: float | None) -> Iterator[Proposed]:
+    ends = _slack(low, low if high is None else high, is_whole=column.kind == "whole")
+    if ends is None:
+        return
+    kwargs = {"column": column.name, "min_value": ends[0], "max_value": ends[1]}
+    if high is None:
+        del kwargs["max_value"]
+        note = f"Seen: {low:,.10g} and more, up to NaN or infinity, which no upper bound lets in."
+    else:
+        note = f"Seen: {low:,.10g} to {high:,.10g}."
+    yield Proposed(type="expect_column_values_to_be_between", kwargs=kwargs, note=note)
 
 
 def _text(column: Seen) -> Iterator[Proposed]:
