@@ -208,6 +208,11 @@ def _positions(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ..
             below = (*path, str(key.value))
             yield below, key.start_mark.line + 1
             yield from _positions(value, below)
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            below = (*path, str(number))
+            yield below, value.start_mark.line + 1
+            yield from _positions(value, below)
 
 
 def _merge(target: dict[str, Any], layer: dict[str, Any]) -> None:
@@ -221,6 +226,8 @@ def _merge(target: dict[str, Any], layer: dict[str, Any]) -> None:
 def _resolve(value: Any, path: tuple[str, ...], lines: dict[tuple[str, ...], str], faults: list[str]) -> Any:
     if isinstance(value, dict):
         return {k: _resolve(v, (*path, str(k)), lines, faults) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_resolve(v, (*path, str(number)), lines, faults) for number, v in enumerate(value)]
     if not isinstance(value, str):
         return value
 

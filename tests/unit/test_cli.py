@@ -32,6 +32,8 @@ def headway(folder, *words):
             "'soon' is not a date",
         ),
         (("run", "punctuality", "--mode", "continuous", "--complete"), "--until-caught-up"),
+        (("suite", "new", "departures"), "quality/departures.json is there already"),
+        (("suite", "new", "departures", "--source", "flight"), "Did you mean 'flights'?"),
         (("run", "--mode", "hourly"), "either a pipeline or --select"),
         (
             ("run", "punctuality", "--mode", "hourly", "--select", "punctuality"),

@@ -41,6 +41,16 @@ def test_a_missing_environment_variable_is_named_and_its_value_is_not_shown(conf
     assert config.load(folder, "local").kafka.bootstrap_servers == "b:2"
 
 
+def test_the_environment_is_asked_inside_of_lists_too(conf, monkeypatch):
+    folder = conf("quality:\n  actions:\n    - type: api\n      url: https://host/${HEADWAY_TEST_TOKEN}\n")
+    with pytest.raises(ConfigError, match=r"base.yaml:4: the environment variable HEADWAY_TEST_TOKEN"):
+        config.load(folder, "local")
+    monkeypatch.setenv("HEADWAY_TEST_TOKEN", "s3cret")
+    found = config.load(folder, "local")
+    assert found.quality.actions == [{"type": "api", "url": "https://host/s3cret"}]
+    assert "s3cret" not in repr(found)
+
+
 def test_an_unknown_environment_is_refused_with_a_suggestion(conf):
     with pytest.raises(ConfigError, match="Did you mean 'local'"):
         config.load(conf(""), "locl")

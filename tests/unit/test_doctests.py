@@ -5,7 +5,7 @@ import importlib
 
 import pytest
 
-MODULES = ["accounts", "errors", "frontier", "instant", "interval", "lookup", "offsets"]
+MODULES = ["accounts", "errors", "frontier", "instant", "interval", "lookup", "offsets", "quality.proposal"]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -270,6 +270,29 @@ suite = typer.Typer(help="Suites of Great Expectations and what they have said."
 app.add_typer(suite, name="suite")
 
 
+@suite.command("new")
+def suite_new(
+    ctx: typer.Context,
+    pipeline: Pipeline,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="Parameter name of a source: propose for its admitted records instead of the result."
+        ),
+    ] = None,
+    start: Start = None,
+    end: End = None,
+    per: Annotated[str, typer.Option(help="Length of the units that the suite judges.")] = "1 day",
+) -> None:
+    """Propose a first suite from real rows and write it to quality/, for a person to edit; replaces none.
+
+    Example: headway suite new punctuality
+    """
+    from headway.cli import suites
+
+    suites.new(ctx.obj, pipeline, source, ctx.obj.span(start, end), per)
+
+
 @suite.command("docs")
 def suite_docs(ctx: typer.Context) -> None:
     """Make Data Docs of the suites and of every unit's verdict, and print where.  Example: headway suite docs"""

@@ -1,17 +1,104 @@
-"""Commands about suites: suite docs."""
+"""Commands about suites: suite new, suite docs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headway import instant
 from headway.cli.context import Context
-from headway.cli.sessions import spark_for
-from headway.errors import CallError
+from headway.cli.sessions import spark_for, working
+from headway.errors import CallError, suggestion
+from headway.interval import Grid, Interval
 from headway.pipeline import Pipeline
+from headway.plan.analysis import record_schema
+from headway.quality import profile, proposal
 from headway.quality import suite as reading
 from headway.quality.suite import Suite
+from headway.result import Result
+from headway.run import admission
+from headway.run.admission import FATE, Fate
 from headway.run.files import Files
 from headway.run.validations import Validations
 
-__all__ = ["docs"]
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+__all__ = ["docs", "new"]
+
+
+def new(context: Context, name: str, source: str | None, span: Interval | None, per: str) -> None:
+    """Propose a suite from a pipeline's visible rows, or from the admitted records of a source, and write it."""
+    project = context.project
+    pipeline = project.pipeline(name)
+    if source is not None and source not in pipeline.sources:
+        raise CallError(
+            f"pipeline {name!r} has no source {source!r}", hint=suggestion(source, pipeline.sources)
+        )
+    named = pipeline.quality if source is None else pipeline.sources[source].quality
+    label = named or source or name
+    file = pipeline.suite_file(label)
+    if file.exists():
+        raise CallError(f"{file} is there already", hint="Edit it; or remove it, to have a new one proposed.")
+    units = Grid(instant.duration(per), project.config.zone)
+    time = pipeline.output_time if source is None else pipeline.sources[source].event_time
+    with _rows(context, pipeline, source) as rows:
+        kind = rows.schema[time].dataType.typeName()
+        result = Result(output_time=time, is_window=kind == "struct", keys=())
+        chosen = rows if span is None else rows.filter(result.condition(span))
+        seen = profile.profile(chosen, result.moment, units, mask=project.config.quality.mask)
+    if not seen.rows:
+        raise CallError("there is no row to propose a suite from", hint="Name another --start and --end.")
+    of = f"the rows of {pipeline.sink.table}" if source is None else f"records of the source {source}"
+    proposed = proposal.propose(seen, keys=() if source is not None else pipeline.sink.keys, output_time=time)
+    _write(
+        file,
+        proposal.written(
+            label,
+            proposed,
+            per=per,
+            notes=f"Proposed from {seen.rows:,} of {of}, in {len(seen.units):,} units of {per}. "
+            "What is a guess only warns. Read it, mend it, and say what becomes of rows that break a rule.",
+            telemetry=project.config.quality.telemetry,
+        ),
+    )
+    lines = [f"wrote {file}: {len(proposed)} rules, proposed from {seen.rows:,} of {of}"]
+    if named is None:
+        lines.append(f'Next: edit it, and name it with quality="{label}" ({pipeline.where})')
+    context.give(
+        {"suite": str(file), "rules": len(proposed), "rows": seen.rows, "units": len(seen.units)}, lines
+    )
+
+
+@contextmanager
+def _rows(context: Context, pipeline: Pipeline, source: str | None) -> Iterator[DataFrame]:
+    """Start Spark and return what a suite is proposed from."""
+    if source is None:
+        with spark_for(context) as spark:
+            if not spark.catalog.tableExists(pipeline.sink.table):
+                raise CallError(f"pipeline {pipeline.name!r} has published nothing yet", hint="Run it first.")
+            yield spark.table(pipeline.sink.table)
+        return
+    from pyspark.sql import functions as F
+
+    given = pipeline.sources[source]
+    with working(context, pipeline) as (spark, logs):
+        log = logs[source]
+        raw = log.read(spark, log.begins(), log.ends().offsets)
+        admitted = F.col(FATE).isin(int(Fate.ADMITTED), int(Fate.CORRECTABLE))
+        columns = [f"`{field.name}`" for field in record_schema(given).fields]
+        yield admission.judge(raw, given).filter(admitted).select(*columns)
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(exist_ok=True)
+    try:
+        with file.open("x") as made:
+            made.write(text)
+    except FileExistsError as exc:
+        raise CallError(f"{file} has come to be there meanwhile", hint="Edit it.") from exc
 
 
 def docs(context: Context) -> None:

@@ -41,7 +41,14 @@ def core_types() -> tuple[str, ...]:
     return (*sorted(file.stem for file in folder.glob("expect_*.py")), *_OTHER_TYPES)
 
 
-def expectation(type_: str, kwargs: Mapping[str, Any], *, meta: Mapping[str, Any], severity: str) -> Any:
+def expectation(
+    type_: str,
+    kwargs: Mapping[str, Any],
+    *,
+    meta: Mapping[str, Any],
+    severity: str,
+    notes: str | None = None,
+) -> Any:
     """Make GX's own expectation, which validates its parameters; `gx` must have been called.
 
     Raises:
@@ -51,7 +58,7 @@ def expectation(type_: str, kwargs: Mapping[str, Any], *, meta: Mapping[str, Any
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return configuration.ExpectationConfiguration(
-            type=type_, kwargs=dict(kwargs), meta=dict(meta), severity=severity
+            type=type_, kwargs=dict(kwargs), meta=dict(meta), severity=severity, notes=notes
         ).to_domain_obj()
 
 

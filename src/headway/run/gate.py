@@ -20,6 +20,7 @@ from headway.plan.analysis import Analysis, record_schema
 from headway.quality import suite as suites
 from headway.quality.checks import Checks
 from headway.quality.suite import Suite
+from headway.quality.units import key_of, start_of
 from headway.quality.verdict import Verdict
 from headway.result import Result
 
@@ -213,13 +214,8 @@ class Gate:
         return F.expr(self._result.moment)
 
     def _key(self) -> Column:
-        """Return what tells a row's unit: the local date, or microseconds."""
-        from pyspark.sql import functions as F
-
-        moment = self._moment()
-        if self.units.is_calendar:
-            return F.to_date(F.from_utc_timestamp(F.timestamp_micros(moment), self.units.zone))
-        return moment - F.pmod(moment, F.lit(self.units.length))
+        """Return what tells a row's unit."""
+        return key_of(self._moment(), self.units)
 
     def of_units(self, rows: DataFrame, units: list[Interval]) -> DataFrame:
         """Return those of some rows that lie in some units."""
@@ -227,7 +223,7 @@ class Gate:
 
     def _start(self, key: Any) -> int:
         """Return the start of the unit that a key tells."""
-        return self.units.starting(key) if self.units.is_calendar else int(key)
+        return start_of(key, self.units)
 
 
 def of_result(spark: SparkSession, pipeline: Pipeline, analysis: Analysis, zone: str) -> Gate | None:
