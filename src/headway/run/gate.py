@@ -51,7 +51,14 @@ class Gate:
     """A suite, compiled for the columns of a result, or of a source's records."""
 
     def __init__(
-        self, spark: SparkSession, suite: Suite, schema: StructType, result: Result, *, zone: str
+        self,
+        spark: SparkSession,
+        suite: Suite,
+        schema: StructType,
+        result: Result,
+        *,
+        zone: str,
+        telemetry: bool = False,
     ) -> None:
         """Compile a suite.
 
@@ -61,14 +68,16 @@ class Gate:
             schema: The columns that it speaks of.
             result: Which of them places a row in a unit.
             zone: Whose midnights bound units of a day.
+            telemetry: Whether Great Expectations may send telemetry when it judges a rule itself.
 
         Raises:
             DefinitionError: A rule names a column that is not there, or does not fit its type.
         """
         self.suite = suite
-        self.checks = Checks(suite, schema)
+        self.checks = Checks(suite, schema, telemetry=telemetry)
         self.units = Grid(instant.duration(suite.per), zone)
         self._schema = schema
+        self._telemetry = telemetry
         self._spark = spark
         self._result = result
 
@@ -96,7 +105,14 @@ class Gate:
         """Return a gate that says the same, and neither holds anything nor ends a run."""
         rules = tuple(replace(r, on_fail="warn") if r.on_fail == "fail" else r for r in self.suite.rules)
         suite = replace(self.suite, rules=rules)
-        return Gate(self._spark, suite, self._schema, self._result, zone=self.units.zone)
+        return Gate(
+            self._spark,
+            suite,
+            self._schema,
+            self._result,
+            zone=self.units.zone,
+            telemetry=self._telemetry,
+        )
 
     def split(self, rows: DataFrame) -> Split:
         """Return rows without those that are rejected; what is counted is known once they are written."""
@@ -226,7 +242,9 @@ class Gate:
         return start_of(key, self.units)
 
 
-def of_result(spark: SparkSession, pipeline: Pipeline, analysis: Analysis, zone: str) -> Gate | None:
+def of_result(
+    spark: SparkSession, pipeline: Pipeline, analysis: Analysis, zone: str, *, telemetry: bool = False
+) -> Gate | None:
     """Return the gate of a pipeline's result; None where it names no suite.
 
     Raises:
@@ -236,7 +254,7 @@ def of_result(spark: SparkSession, pipeline: Pipeline, analysis: Analysis, zone:
         return None
     result = Result(output_time=pipeline.output_time, is_window=analysis.is_window, keys=())
     suite = suites.read(pipeline.suite_file(pipeline.quality))
-    gate = Gate(spark, suite, analysis.schema, result, zone=zone)
+    gate = Gate(spark, suite, analysis.schema, result, zone=zone, telemetry=telemetry)
     if gate.holds and pipeline.emit == "early":
         raise DefinitionError(
             f"pipeline {pipeline.name!r} shows rows early, and the suite {suite.name!r} holds them until their unit is judged",
@@ -246,7 +264,9 @@ def of_result(spark: SparkSession, pipeline: Pipeline, analysis: Analysis, zone:
     return gate
 
 
-def of_sources(spark: SparkSession, pipeline: Pipeline, zone: str) -> dict[str, Gate]:
+def of_sources(
+    spark: SparkSession, pipeline: Pipeline, zone: str, *, telemetry: bool = False
+) -> dict[str, Gate]:
     """Return the gates of a pipeline's sources, by parameter name.
 
     Raises:
@@ -259,6 +279,7 @@ def of_sources(spark: SparkSession, pipeline: Pipeline, zone: str) -> dict[str, 
             record_schema(source),
             Result(output_time=source.event_time, is_window=False, keys=()),
             zone=zone,
+            telemetry=telemetry,
         )
         for name, source in pipeline.sources.items()
         if source.quality is not None

@@ -360,8 +360,9 @@ def looking(
     identities = {name: log.identity() for name, log in logs.items()}
     identities |= {name: table.identity() for name, table in upstreams.items()}
     target = _target(spark, pipeline, analysis)
-    of_result = gate.of_result(spark, pipeline, analysis, zone)
-    of_sources = gate.of_sources(spark, pipeline, zone)
+    telemetry = quality is not None and quality.telemetry
+    of_result = gate.of_result(spark, pipeline, analysis, zone, telemetry=telemetry)
+    of_sources = gate.of_sources(spark, pipeline, zone, telemetry=telemetry)
     opened_sinks = [
         sink.follow(spark, settings, target.result) for sink in pipeline.following if settings is not None
     ]
