@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from headway.quality.suite import Suite
 from headway.run.judged import Judged
 from headway.run.masking import masked
 
