@@ -59,7 +59,8 @@ TIMES = [
     dt.datetime(1969, 12, 31, 23, 59, 59),
 ]
 NUMBERS = ["i", "l", "h", "f", "x", "m", "n.x", "p.q"]
-MEANS = ["i", "l", "f", "x", "m", "n.x", "p.q"]
+PLAIN = ["i", "l", "f", "x", "m"]
+"""Numbers whose mean, sum and quantiles GX can compute: it fails on nested fields and dotted names."""
 TEXTS = ["s", "n.y", "Ärger", "S"]
 TIMED = ["d", "t"]
 ANY = [*NUMBERS, *TEXTS, *TIMED, "b"]
@@ -150,16 +151,10 @@ def _pair(columns, condition=True, **parameters):
     return st.tuples(*made, *[CONDITIONS] * condition).map(_joined)
 
 
-def _quantiles():
-    asked = {
-        "quantiles": [0.0, 0.1, 0.5, 0.75, 1.0],
-        "value_ranges": [[None, 0], [0, 1], [0.1, 2.5], [None, None], [1, None]],
-    }
-    return st.just({"quantile_ranges": asked}).flatmap(
-        lambda q: _of(NUMBERS, mostly=False, quantile_ranges=st.just(q["quantile_ranges"]))
-    )
-
-
+QUANTILES = {
+    "quantiles": [0.0, 0.1, 0.5, 0.75, 1.0],
+    "value_ranges": [[None, 0], [0, 1], [0.1, 2.5], [None, None], [1, None]],
+}
 COUNTS = st.integers(0, 9)
 SHARES = st.sampled_from([0, 0.25, 0.5, 1])
 SETS = st.one_of(
@@ -207,6 +202,7 @@ MAKES = {
     ),
     "expect_column_pair_values_to_be_in_set": _pair(
         ["i", "l"],
+        condition=False,  # GX forgets it when it looks for unexpected pairs
         value_pairs_set=st.lists(st.tuples(*[st.sampled_from(WHOLE)] * 2).map(list), min_size=1, max_size=3),
     ),
     "expect_multicolumn_sum_to_equal": _several(
@@ -224,17 +220,19 @@ MAKES = {
     "expect_column_to_exist": _of([*ANY, "zz"], False, False, column_index=st.sampled_from([0, 1, 7, 99])),
     "expect_column_min_to_be_between": EXTREMES,
     "expect_column_max_to_be_between": EXTREMES,
-    "expect_column_mean_to_be_between": _within(MEANS),
-    "expect_column_sum_to_be_between": _within(NUMBERS),
+    "expect_column_mean_to_be_between": _within(PLAIN),
+    "expect_column_sum_to_be_between": _within([*PLAIN, "h"]),
     "expect_column_stdev_to_be_between": _within(NUMBERS),
-    "expect_column_median_to_be_between": _within(NUMBERS),
+    "expect_column_median_to_be_between": _within([*PLAIN, "h"]),
     "expect_column_proportion_of_non_null_values_to_be_between": _within(ANY, SHARES),
     "expect_column_proportion_of_unique_values_to_be_between": _within(ANY, SHARES),
     "expect_column_unique_value_count_to_be_between": _within(ANY, COUNTS),
     "expect_column_distinct_values_to_be_in_set": DISTINCT,
     "expect_column_distinct_values_to_contain_set": DISTINCT,
     "expect_column_distinct_values_to_equal_set": DISTINCT,
-    "expect_column_quantile_values_to_be_between": _quantiles(),
+    "expect_column_quantile_values_to_be_between": _of(
+        [*PLAIN, "h"], mostly=False, quantile_ranges=st.just(QUANTILES)
+    ),
     "expect_table_row_count_to_equal": st.tuples(st.fixed_dictionaries({"value": COUNTS}), CONDITIONS).map(
         _joined
     ),
@@ -274,6 +272,7 @@ def test_every_compiled_expectation_is_tried():
 
 def test_compiled_results_equal_those_of_great_expectations(spark, tmp_path):
     compared = unanswered = 0
+    differences = []
 
     @seed(SEED)
     @settings(
@@ -302,18 +301,20 @@ def test_compiled_results_equal_those_of_great_expectations(spark, tmp_path):
             verdict = checks.verdict(tally, checks.scan(marked).get(None, {}))
             frame.unpersist()
         for rule, ours, theirs in zip(suite.rules, verdict.results, answers, strict=True):
-            what = f"{rule.type} {json.dumps(dict(rule.kwargs), ensure_ascii=False)} in {zone}\nover {rows}"
             if _has_failed(theirs) and UNKNOWN_TO_GX in rule.type:
                 unanswered += 1
                 continue
-            assert not _has_failed(theirs), f"{what}\nGX: {theirs['exception_info']}"
-            assert ours["success"] == theirs["success"], f"{what}\n{ours['result']}\n{theirs['result']}"
-            assert _is_alike(ours["result"], theirs["result"]), (
-                f"{what}\n{ours['result']}\n{theirs['result']}"
-            )
             compared += 1
+            is_equal = ours["success"] == theirs["success"] and _is_alike(ours["result"], theirs["result"])
+            if _has_failed(theirs) or not is_equal:
+                differences.append(
+                    f"{rule.type} {json.dumps(dict(rule.kwargs), ensure_ascii=False)} in {zone}\n over {rows}\n"
+                    f" compiled {ours['success']} {ours['result']}\n GX {theirs['success']} {theirs['result']}"
+                    f" {theirs['exception_info'] if _has_failed(theirs) else ''}"
+                )
 
     agree()
+    assert not differences, "\n".join([f"{len(differences)} differences", *differences])
     print(f"seed {SEED}: {CASES} frames, {compared} results compared, {unanswered} unknown to GX")
 
 

@@ -37,11 +37,14 @@ def refuse_values(session: SparkSession, name: str, type_: DataType, values: Ite
         ValueError: Says which, and what the column holds.
     """
     own = family(type_)
-    for value in values:
-        if value is not None and not _is_comparable(session, own, type_, value):
-            raise ValueError(
-                f"column {name!r} is {type_.simpleString()}, which is not comparable with {_spell(value)}"
-            )
+    known = [value for value in values if value is not None]
+    wrong = [value for value in known if not _is_comparable(own, value)]
+    if own in {"number", "time"} and not wrong:
+        wrong = _unread(session, type_, [value for value in known if isinstance(value, str)])
+    if wrong:
+        raise ValueError(
+            f"column {name!r} is {type_.simpleString()}, which is not comparable with {_spell(wrong[0])}"
+        )
 
 
 def refuse_mixed(named: Iterable[tuple[str, DataType]]) -> None:
@@ -68,24 +71,26 @@ def literal(value: Any) -> Column:
     return F.lit(value)
 
 
-def _is_comparable(session: SparkSession, own: str, type_: DataType, value: Any) -> bool:
+def _is_comparable(own: str, value: Any) -> bool:
     if own == "text":
         return isinstance(value, str)
     if own == "truth":
         return isinstance(value, bool) or value in {"true", "false"}
-    if own == "number" and isinstance(value, str):
-        return _casts(session, type_, value)
     if own == "number":
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if own == "time":
-        return isinstance(value, date) or (isinstance(value, str) and _casts(session, type_, value))
-    return True
+        return isinstance(value, int | float | str) and not isinstance(value, bool)
+    return own != "time" or isinstance(value, date | str)
 
 
-def _casts(session: SparkSession, type_: DataType, value: str) -> bool:
-    """Say whether Spark reads a text as a value of this type; a projection of literals starts no job."""
-    row = session.sql(f"SELECT try_cast(:value AS {type_.simpleString()})", args={"value": value}).first()
-    return row is not None and row[0] is not None
+def _unread(session: SparkSession, type_: DataType, texts: list[str]) -> list[str]:
+    """Return the texts that Spark reads as no value of this type; a row of literals starts no job."""
+    from pyspark.sql import functions as F
+
+    if not texts:
+        return []
+    unread = F.filter(F.array(*[F.lit(text) for text in texts]), lambda x: x.try_cast(type_).isNull())
+    row = session.sql("SELECT 1").select(unread.alias("unread")).first()
+    assert row is not None
+    return list(row["unread"])
 
 
 def _spell(value: Any) -> str:

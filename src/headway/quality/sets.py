@@ -1,7 +1,11 @@
 """Rules about a set of rows, and about the schema: what they need counted and how they are judged.
 
-What differs from GX 1.24 on Spark: means of `tinyint` and `smallint`, which GX refuses, are computed;
-bounds that mix a date with a time, on which GX fails, are compared each by itself.
+What differs, because GX 1.24 has no answer on Spark:
+
+- Means, sums, medians and quantiles of nested fields and of columns with dots, on which it fails, and
+  means of `tinyint` and `smallint`, which it refuses, are computed.
+- Bounds that mix a date with a time, or have an offset, on which it fails, are compared each by itself.
+- A sum or mean of decimals that overflows, which stops it, is no number and breaks the rule.
 """
 
 from __future__ import annotations
