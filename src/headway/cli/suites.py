@@ -51,7 +51,7 @@ def new(context: Context, name: str, source: str | None, span: Interval | None, 
         seen = profile.profile(chosen, result.moment, units, mask=project.config.quality.mask)
     if not seen.rows:
         raise CallError("there is no row to propose a suite from", hint="Name another --start and --end.")
-    of = f"the rows of {pipeline.sink.table}" if source is None else f"records of the source {source}"
+    of = f"rows of {pipeline.sink.table}" if source is None else f"records of the source {source}"
     proposed = proposal.propose(seen, keys=() if source is not None else pipeline.sink.keys, output_time=time)
     _write(
         file,
@@ -59,12 +59,12 @@ def new(context: Context, name: str, source: str | None, span: Interval | None, 
             label,
             proposed,
             per=per,
-            notes=f"Proposed from {seen.rows:,} of {of}, in {len(seen.units):,} units of {per}. "
+            notes=f"Proposed from {seen.rows:,} {of}, in {len(seen.units):,} units of {per}. "
             "What is a guess only warns. Read it, mend it, and say what becomes of rows that break a rule.",
             telemetry=project.config.quality.telemetry,
         ),
     )
-    lines = [f"wrote {file}: {len(proposed)} rules, proposed from {seen.rows:,} of {of}"]
+    lines = [f"wrote {file}: {len(proposed)} rules, proposed from {seen.rows:,} {of}"]
     if named is None:
         lines.append(f'Next: edit it, and name it with quality="{label}" ({pipeline.where})')
     context.give(
