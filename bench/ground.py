@@ -13,7 +13,6 @@ from pathlib import Path
 from kafka import KafkaAdminClient, KafkaProducer
 
 from headway import instant
-from headway.cli.sessions import jvm_cpu_seconds
 from headway.demo import replay
 from headway.embedded import stack
 from headway.project import Project
@@ -60,11 +59,12 @@ def session(**extra: str):
 def cpu(spark) -> float:
     """Processor seconds of the JVM, of the Python workers that it has started, and of this process."""
     own = resource.getrusage(resource.RUSAGE_SELF)
-    return jvm_cpu_seconds(spark) + _workers_seconds(spark) + own.ru_utime + own.ru_stime
+    jvm = spark._jvm.java.lang.ProcessHandle.current().pid()
+    return processor_seconds(jvm) + own.ru_utime + own.ru_stime
 
 
-def _workers_seconds(spark) -> float:
-    """Processor seconds of the processes below the JVM, with those that have ended."""
+def processor_seconds(pid: int) -> float:
+    """Processor seconds of a process and of those below it, with those that have ended."""
     times: dict[int, tuple[int, float]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -72,11 +72,10 @@ def _workers_seconds(spark) -> float:
         except FileNotFoundError:  # it has ended since; its parent counts it
             continue
         times[int(stat.parent.name)] = (int(fields[1]), sum(map(int, fields[11:15])))
-    below, found = {spark._jvm.java.lang.ProcessHandle.current().pid()}, 0.0
-    while below:
-        children = {pid for pid, (parent, _) in times.items() if parent in below}
-        found += sum(times[pid][1] for pid in children)
-        below = children
+    level, found = {pid}, 0.0
+    while level:
+        found += sum(times[pid][1] for pid in level)
+        level = {pid for pid, (parent, _) in times.items() if parent in level}
     return found / os.sysconf("SC_CLK_TCK")
 
 

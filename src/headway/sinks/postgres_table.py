@@ -7,10 +7,8 @@ note of how far the table has followed. Small changes go from the driver straigh
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -19,9 +17,10 @@ from psycopg import sql
 from headway import instant
 from headway.errors import ResultError, UnavailableError
 from headway.interval import Interval
-from headway.result import Result, mismatches
+from headway.result import Result, mismatches, quoted_column
 from headway.sink import Applied, Change
 from headway.sinks.postgres import Postgres
+from headway.sinks.postgres_staging import SCHEMA, Arrived, Staging, copy_into, drop_abandoned, send
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,11 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PostgresTable", "server_version"]
 
-_SCHEMA = "headway"
-_LEDGER = sql.Identifier(_SCHEMA, "ledger")
-_ATTEMPT = "__attempt"
+_LEDGER = sql.Identifier(SCHEMA, "ledger")
 _SMALL = 10_000
 """Rows that the driver copies itself: about what one Arrow batch of an executor holds."""
+_JSON = ("struct", "array", "map", "variant")
 _TYPES = {
     "boolean": "boolean",
     "tinyint": "smallint",
@@ -49,7 +47,6 @@ _TYPES = {
     "timestamp": "timestamp with time zone",
     "timestamp_ntz": "timestamp without time zone",
 }
-_NESTED = ("struct", "array", "map", "variant")
 
 
 class PostgresTable:
@@ -75,7 +72,7 @@ class PostgresTable:
     def prepare(self, schema: StructType) -> None:
         """See `headway.sink.Follower.prepare`."""
         columns = self._columns(schema)
-        keys = [name for key in self._keys for name in self._names(key)]
+        keys = self._key_columns
         missing = [key for key in keys if key not in columns]
         if missing:
             raise ResultError(
@@ -83,14 +80,14 @@ class PostgresTable:
                 hint=f"Its columns are {', '.join(columns)}.",
             )
         with self._transaction() as cursor:
-            cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(_SCHEMA)))
+            cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(SCHEMA)))
             cursor.execute(
                 sql.SQL(
                     "CREATE TABLE IF NOT EXISTS {} (target text PRIMARY KEY, snapshot bigint NOT NULL, "
                     "sequence bigint NOT NULL, closed_through timestamptz NOT NULL, applied_at timestamptz NOT NULL)"
                 ).format(_LEDGER)
             )
-            self._drop_abandoned(cursor)
+            drop_abandoned(cursor)
             existing = self._existing(cursor)
             if existing:
                 self._compare(cursor, existing, columns, keys)
@@ -100,7 +97,7 @@ class PostgresTable:
     def applied(self) -> Applied | None:
         """See `headway.sink.Follower.applied`."""
         with self._transaction() as cursor:
-            cursor.execute("SELECT to_regclass(%s)", [f"{_SCHEMA}.ledger"])
+            cursor.execute("SELECT to_regclass(%s)", [f"{SCHEMA}.ledger"])
             return self._applied(cursor) if cursor.fetchone() != (None,) else None
 
     def unfinished(self) -> int | None:
@@ -114,16 +111,16 @@ class PostgresTable:
             ResultError: Postgres does not take the rows, for example because of equal keys.
             UnavailableError: The database cannot be reached, or went away.
         """
-        columns = list(self._columns(change.rows.schema))
+        columns = self._columns(change.rows.schema)
         rows = change.rows.select(*self._encoded(change.rows.schema))
         if change.count is not None and change.count <= _SMALL:
             batches = rows.toArrow().to_batches() if change.count else []
-            return self._commit(change, since, columns, batches)
-        staging = sql.Identifier(_SCHEMA, f"staging_{uuid.uuid4().hex}")
-        with self._staged(staging):
-            statement = _copy_into(staging, [*columns, _ATTEMPT]).as_string(self._connected())
-            attempts = _copied(rows, self._dsn, statement, self.name)
-            return self._commit(change, since, columns, (staging, attempts))
+            return self._commit(change, since, lambda cursor: self._put(cursor, columns, batches, change))
+        with self._staging() as staging:
+            arrived = self._copied(rows, columns, staging)
+            return self._commit(
+                change, since, lambda cursor: self._move(cursor, list(columns), staging, arrived, change)
+            )
 
     def close(self) -> None:
         """See `headway.sink.Follower.close`."""
@@ -131,30 +128,16 @@ class PostgresTable:
             self._open.close()
 
     def _commit(
-        self,
-        change: Change,
-        since: Applied | None,
-        columns: Sequence[str],
-        rows: Sequence[pa.RecordBatch] | tuple[sql.Identifier, list[int]],
+        self, change: Change, since: Applied | None, put: Callable[[psycopg.Cursor[Any]], None]
     ) -> bool:
-        """Put rows in, from Arrow or from a staging table, together with the ledger's row."""
+        """Put rows in, in place of what the change replaces, together with the ledger's row."""
         with self._transaction() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [self.name])
             if self._applied(cursor) != since:
                 return False
             for interval in change.replaced:
                 self._remove(cursor, interval)
-            if isinstance(rows, tuple):
-                self._insert(cursor, columns, rows[0], change, attempts=rows[1])
-            elif change.upserts:
-                arrived = sql.Identifier("headway_arrived")
-                cursor.execute(
-                    sql.SQL("CREATE TEMP TABLE {} (LIKE {}) ON COMMIT DROP").format(arrived, self._table)
-                )
-                _copy(cursor, _copy_into(arrived, columns), rows)
-                self._insert(cursor, columns, arrived, change, attempts=None)
-            else:
-                _copy(cursor, _copy_into(self._table, columns), rows)
+            put(cursor)
             cursor.execute(
                 sql.SQL(
                     "INSERT INTO {} VALUES (%s, %s, %s, %s, now()) ON CONFLICT (target) DO UPDATE SET "
@@ -170,37 +153,69 @@ class PostgresTable:
             )
             return True
 
-    def _insert(
+    def _put(
+        self,
+        cursor: psycopg.Cursor[Any],
+        columns: Mapping[str, str],
+        batches: Sequence[pa.RecordBatch],
+        change: Change,
+    ) -> None:
+        """Put the driver's rows in."""
+        if not change.upserts:
+            send(cursor, copy_into(self._table, columns), batches, columns.values())
+            return
+        arrived = sql.Identifier("headway_arrived")
+        cursor.execute(sql.SQL("CREATE TEMP TABLE {} (LIKE {}) ON COMMIT DROP").format(arrived, self._table))
+        send(cursor, copy_into(arrived, columns), batches, columns.values())
+        cursor.execute(self._insertion(list(columns), arrived) + self._on_conflict(list(columns)))
+
+    def _move(
         self,
         cursor: psycopg.Cursor[Any],
         columns: Sequence[str],
-        arrived: sql.Identifier,
+        staging: Staging,
+        arrived: Arrived,
         change: Change,
-        *,
-        attempts: list[int] | None,
     ) -> None:
-        names = _listed(columns)
-        statement = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {}").format(
-            self._table, names, names, arrived
-        )
-        if attempts is not None:
-            statement += sql.SQL(" WHERE {} = ANY({})").format(
-                sql.Identifier(_ATTEMPT), sql.Literal(attempts)
-            )
-        if change.upserts:
-            keys = [name for key in self._keys for name in self._names(key)]
-            changed = [
-                sql.SQL("{} = EXCLUDED.{}").format(sql.Identifier(c), sql.Identifier(c))
-                for c in columns
-                if c not in keys
+        """Put the executors' rows in.
+
+        Of many rows, taking away those with the same keys and adding all costs half as much as ON CONFLICT,
+        which looks each of them up alone, and notes each in the log twice.
+        """
+        insertion = self._insertion(columns, staging.table) + sql.SQL(" WHERE ") + arrived.condition
+        if change.upserts and arrived.has_null_keys:  # which equal each other, but not for a join
+            cursor.execute(insertion + self._on_conflict(columns))
+            return
+        if change.upserts and self._has_rows(cursor):
+            same = [
+                sql.SQL("held.{} = arrived.{}").format(sql.Identifier(key), sql.Identifier(key))
+                for key in self._key_columns
             ]
-            action = (
-                sql.SQL("UPDATE SET {}").format(sql.SQL(", ").join(changed))
-                if changed
-                else sql.SQL("NOTHING")
+            cursor.execute(
+                sql.SQL("DELETE FROM {} AS held USING {} AS arrived WHERE {} AND {}").format(
+                    self._table, staging.table, sql.SQL(" AND ").join(same), arrived.condition
+                )
             )
-            statement += sql.SQL(" ON CONFLICT ({}) DO {}").format(_listed(keys), action)
-        cursor.execute(statement)
+        cursor.execute(insertion)
+
+    def _insertion(self, columns: Sequence[str], arrived: sql.Identifier) -> sql.Composed:
+        names = _listed(columns)
+        return sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {}").format(self._table, names, names, arrived)
+
+    def _on_conflict(self, columns: Sequence[str]) -> sql.Composed:
+        changed = [
+            sql.SQL("{} = EXCLUDED.{}").format(sql.Identifier(c), sql.Identifier(c))
+            for c in columns
+            if c not in self._key_columns
+        ]
+        action = (
+            sql.SQL("UPDATE SET {}").format(sql.SQL(", ").join(changed)) if changed else sql.SQL("NOTHING")
+        )
+        return sql.SQL(" ON CONFLICT ({}) DO {}").format(_listed(self._key_columns), action)
+
+    def _has_rows(self, cursor: psycopg.Cursor[Any]) -> bool:
+        cursor.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(self._table))
+        return cursor.fetchone() == (True,)
 
     def _remove(self, cursor: psycopg.Cursor[Any], interval: Interval) -> None:
         bounds = [instant.to_datetime(t) for t in (interval.start, interval.end)]
@@ -225,34 +240,35 @@ class PostgresTable:
         return Applied(snapshot=row[0], sequence=row[1], closed_through=instant.from_datetime(row[2]))
 
     @contextmanager
-    def _staged(self, staging: sql.Identifier) -> Iterator[None]:
-        """Make a table for what executors copy. A lock tells others that its maker is alive."""
-        name = staging.as_string()
+    def _staging(self) -> Iterator[Staging]:
+        """Give a table for what executors copy, and drop it afterwards."""
+        staging = Staging()
         with self._transaction() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [name])
-            cursor.execute(
-                sql.SQL("CREATE UNLOGGED TABLE {} (LIKE {}, {} bigint)").format(
-                    staging, self._table, sql.Identifier(_ATTEMPT)
-                )
-            )
+            staging.make(cursor, self._table)
         try:
-            yield
+            yield staging
         finally:
             with self._transaction() as cursor:
-                cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(staging))
-                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
+                staging.drop(cursor)
 
-    def _drop_abandoned(self, cursor: psycopg.Cursor[Any]) -> None:
-        """Drop the staging tables of runs that have died."""
-        cursor.execute(
-            "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename LIKE 'staging\\_%%'",
-            [_SCHEMA],
-        )
-        for (name,) in cursor.fetchall():
-            staging = sql.Identifier(_SCHEMA, name)
-            cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [staging.as_string()])
-            if cursor.fetchone() == (True,):
-                cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(staging))
+    def _copied(self, rows: DataFrame, columns: Mapping[str, str], staging: Staging) -> Arrived:
+        """Have the executors copy rows by the order of their keys, for which an index has to be searched less.
+
+        Raises:
+            ResultError: Postgres does not take them.
+        """
+        from pyspark.errors import PythonException
+
+        keys = self._key_columns
+        if keys:
+            rows = rows.sortWithinPartitions(*[quoted_column(key) for key in keys])
+        try:
+            return staging.fill(rows, self._dsn, columns, keys)
+        except PythonException as exc:
+            said = next((line for line in reversed(str(exc).splitlines()) if "psycopg" in line), None)
+            if said is None:
+                raise
+            raise _refused(self.name, said.rpartition(": ")[2]) from exc
 
     def _create(self, cursor: psycopg.Cursor[Any], columns: Mapping[str, str], keys: Sequence[str]) -> None:
         parts = self.name.split(".")
@@ -311,6 +327,10 @@ class PostgresTable:
         )
         return any(set(names) == set(keys) for (names,) in cursor.fetchall())
 
+    @property
+    def _key_columns(self) -> list[str]:
+        return [name for key in self._keys for name in self._names(key)]
+
     def _names(self, column: str) -> list[str]:
         """Return what a column of the result is called in the table."""
         is_range = self._is_window and column == self._output_time
@@ -332,17 +352,13 @@ class PostgresTable:
 
         encoded = []
         for field in schema.fields:
-            column = F.col("`" + field.name.replace("`", "``") + "`")
+            column = F.col(quoted_column(field.name))
             kind = field.dataType.typeName()
             if self._is_window and field.name == self._output_time:
                 start, end = self._names(field.name)
                 encoded += [column["start"].alias(start), column["end"].alias(end)]
-            elif kind in _NESTED:
+            elif kind in _JSON:
                 encoded.append(F.to_json(column, {"ignoreNullFields": "false"}).alias(field.name))
-            elif kind == "binary":
-                encoded.append(F.concat(F.lit("\\x"), F.hex(column)).alias(field.name))
-            elif kind == "decimal":
-                encoded.append(column.cast("string").alias(field.name))
             else:
                 encoded.append(column)
         return encoded
@@ -367,7 +383,9 @@ class PostgresTable:
     def _connected(self) -> psycopg.Connection[Any]:
         if self._open is None or self._open.closed:
             try:
-                self._open = psycopg.connect(self._dsn, autocommit=True, application_name="headway")
+                self._open = psycopg.connect(
+                    self._dsn, autocommit=True, application_name="headway", client_encoding="utf8"
+                )
                 # In other zones the earliest instants are before Christ, which Python has no times for.
                 self._open.execute("SET TIME ZONE 'UTC'")
             except psycopg.OperationalError as exc:
@@ -392,7 +410,7 @@ def _kind(name: str, kind: DataType) -> str:
     family = kind.typeName()
     if family == "decimal":
         return f"numeric({kind.precision},{kind.scale})"  # type: ignore[attr-defined]
-    if family in _NESTED:
+    if family in _JSON:
         return "jsonb"
     if family in ("varchar", "char"):
         return "text"
@@ -406,55 +424,6 @@ def _kind(name: str, kind: DataType) -> str:
 
 def _listed(columns: Sequence[str]) -> sql.Composed:
     return sql.SQL(", ").join(map(sql.Identifier, columns))
-
-
-def _copy_into(table: sql.Identifier, columns: Sequence[str]) -> sql.Composed:
-    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(table, _listed(columns))
-
-
-def _copy(cursor: psycopg.Cursor[Any], statement: sql.Composed, batches: Iterable[pa.RecordBatch]) -> None:
-    with cursor.copy(statement) as copy:
-        for batch in batches:
-            copy.write(_csv(batch))
-
-
-def _csv(batch: pa.RecordBatch) -> bytes:
-    """Write rows as Postgres reads them: nulls are empty, and strings are always in quotes."""
-    from pyarrow import csv
-
-    out = BytesIO()
-    csv.write_csv(batch, out, csv.WriteOptions(include_header=False, quoting_style="needed"))
-    return out.getvalue()
-
-
-def _copied(rows: DataFrame, dsn: str, statement: str, table: str) -> list[int]:
-    """Have the executors copy their rows; returns the numbers of the attempts that succeeded."""
-    from pyspark.errors import PythonException
-
-    def copy_rows(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
-        import pyarrow as pa
-        from pyspark import TaskContext
-
-        context = TaskContext.get()
-        assert context is not None
-        attempt = context.taskAttemptId()
-        with (
-            psycopg.connect(dsn) as connection,
-            connection.cursor() as cursor,
-            cursor.copy(statement) as copy,
-        ):
-            for batch in batches:
-                number = pa.array([attempt] * batch.num_rows, pa.int64())
-                copy.write(_csv(batch.append_column(_ATTEMPT, number)))
-        yield pa.RecordBatch.from_pydict({"attempt": [attempt]})
-
-    try:
-        return [row["attempt"] for row in rows.mapInArrow(copy_rows, "attempt bigint").collect()]
-    except PythonException as exc:
-        said = next((line for line in reversed(str(exc).splitlines()) if "psycopg" in line), None)
-        if said is None:
-            raise
-        raise _refused(table, said.rpartition(": ")[2]) from exc
 
 
 def _unavailable(database: str, exc: psycopg.Error) -> UnavailableError:
