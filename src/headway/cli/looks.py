@@ -197,6 +197,18 @@ def status(context: Context, name: str | None) -> None:
                     "corrections": [i.to_json() for i in ownership.pending],
                     "sinks": sinks,
                     "holders": [str(h) for h in held],
+                    "runs": [
+                        {
+                            "mode": h.mode,
+                            "user": h.user,
+                            "host": h.host,
+                            "process": h.pid,
+                            "since": h.since,
+                            "start": instant.iso(h.start),
+                            "end": instant.iso(h.end),
+                        }
+                        for h in held
+                    ],
                 }
             )
             owners = ", ".join(dict.fromkeys(s.mode for s in ownership.segments))
