@@ -5,7 +5,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.headway-setup
 
-.PHONY: help setup rabbitmq demo check test test-fast law gx-parity crash landing bench lock format clean
+STAMP_AIRFLOW := .venv-airflow/.headway-setup
+
+.PHONY: help setup airflow-setup rabbitmq demo check test test-fast test-airflow law gx-parity crash landing bench lock format clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -21,6 +23,15 @@ $(STAMP): requirements.lock pyproject.toml src/headway/embedded/ivy.xml
 	@echo "setup: Java libraries"
 	@$(BIN)/python -c 'import sys; from headway.embedded import archive, jars; jars.resolve(lambda t: print("setup:", t)); archive.make_in_background()'
 	@touch $(STAMP)
+
+airflow-setup: $(STAMP_AIRFLOW) ## .venv-airflow: Airflow, which wants an environment without Spark
+
+$(STAMP_AIRFLOW): requirements-airflow.lock pyproject.toml
+	@echo "setup: Airflow in an environment of its own"
+	@test -x .venv-airflow/bin/python || $(PYTHON) -m venv .venv-airflow
+	@.venv-airflow/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-airflow.lock
+	@.venv-airflow/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(STAMP_AIRFLOW)
 
 demo: setup ## real flights through every pipeline in every mode, compared row by row
 	$(BIN)/headway demo
@@ -45,11 +56,14 @@ $(EXAMPLES): $(STAMP) examples/headway-lines/pyproject.toml
 	@touch $(EXAMPLES)
 
 WORKERS ?= 2
-test: setup rabbitmq $(EXAMPLES) ## every test, on real Spark, Kafka and Iceberg, in WORKERS processes with a session each
+test: setup airflow-setup rabbitmq $(EXAMPLES) ## every test, on real Spark, Kafka and Iceberg, in WORKERS processes with a session each
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-fast: setup $(EXAMPLES) ## the tests that need no servers
 	$(BIN)/python -m pytest -m "not servers and not slow"
+
+test-airflow: setup airflow-setup ## the tests on a real Airflow
+	$(BIN)/python -m pytest tests/integration/test_airflow.py -s
 
 CASES ?= 1000
 SEED ?= 1
@@ -72,9 +86,10 @@ ONLY ?=
 bench: setup ## every benchmark, or one: make bench ONLY=startup
 	$(BIN)/python -m bench $(ONLY)
 
-lock: ## resolve requirements.lock anew
+lock: ## resolve requirements.lock and requirements-airflow.lock anew
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --group dev --extra-index-url "" pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group pyproject.toml:airflow --extra-index-url "" -o requirements-airflow.lock
 
 format: setup ## ruff's formatting and safe fixes
 	$(BIN)/ruff check --fix .
@@ -82,4 +97,4 @@ format: setup ## ruff's formatting and safe fixes
 
 clean: ## stop the embedded stack and remove what was made
 	-$(BIN)/headway down
-	rm -rf .venv .headway .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-airflow .headway .pytest_cache .mypy_cache .ruff_cache

@@ -22,6 +22,9 @@ pytest.register_assert_rewrite("headway.testing.sink_suite")
 
 ROOT = Path(__file__).parents[1]
 
+# Airflow has an environment of its own, from which tests/integration/test_airflow.py runs these.
+collect_ignore = ["airflow"]
+
 
 @pytest.fixture(scope="session")
 def project_copy(tmp_path_factory):

@@ -93,6 +93,16 @@ class Pipeline:
         return self.file.parent.with_name("quality") / f"{name}.json"
 
     @property
+    def closes_after(self) -> int:
+        """About how long after its end an interval is closed, in microseconds, while every source is read to its end.
+
+        For a scheduler, which need not try before. What only the plan knows, such as how far a join
+        looks ahead, is not in it; a log whose own clock counts closes nothing by waiting.
+        """
+        waited = [s.settles_after for s in self.sources.values()]
+        return max(waited, default=0) + (self.ahead or 0)
+
+    @property
     def where(self) -> str:
         """File and line of the definition, for messages."""
         return f"{self.file}:{self.line}"

@@ -119,6 +119,13 @@ class Source:
         return instant.duration(self.skew)
 
     @property
+    def settles_after(self) -> int:
+        """How long after an instant the frontier of a log that is read to its end passes it, in microseconds."""
+        if self.clock == "log":
+            return 0
+        return self.lateness_micros + self.disorder_micros + self.skew_micros
+
+    @property
     def too_late_micros(self) -> int:
         """The greatest `a - e` of a record that can enter any result, in microseconds."""
         if self.late != "correct":

@@ -71,8 +71,11 @@ def test_a_broker_that_is_away_ends_with_3(project_copy):
 
 
 def test_list_prints_one_json_object(project_copy):
-    done = headway(project_copy, "--json", "list")
-    assert {p["name"] for p in json.loads(done.stdout)["pipelines"]} >= {"punctuality", "first_seen"}
+    listed = json.loads(headway(project_copy, "--json", "list").stdout)
+    assert {p["name"] for p in listed["pipelines"]} >= {"punctuality", "first_seen"}
+    assert listed["zone"] == "America/New_York"
+    hourly = {"name": "hourly", "every": "1 hour", "trigger": None, "schedule": "5 * * * *"}
+    assert hourly in listed["modes"]
 
 
 def test_a_folder_that_is_no_project_is_refused(tmp_path):

@@ -205,6 +205,18 @@ def status(context: Context, name: str | None) -> None:
                     "quality": _verdicts(pipeline.name, ownership),
                     "sinks": sinks,
                     "holders": [str(h) for h in held],
+                    "runs": [
+                        {
+                            "mode": h.mode,
+                            "user": h.user,
+                            "host": h.host,
+                            "process": h.pid,
+                            "since": h.since,
+                            "start": instant.iso(h.start),
+                            "end": instant.iso(h.end),
+                        }
+                        for h in held
+                    ],
                 }
             )
             owners = ", ".join(dict.fromkeys(s.mode for s in ownership.segments))

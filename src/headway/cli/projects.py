@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from headway import instant
 from headway.cli.context import Context
 from headway.embedded import archive, jars, java, stack
 from headway.errors import CallError, Error, UnavailableError
@@ -61,6 +62,7 @@ def down(context: Context) -> None:
 def list_(context: Context) -> None:
     """Show pipelines and modes."""
     project = context.project
+    graph = project.graph
     pipelines = [
         (
             p.name,
@@ -75,8 +77,23 @@ def list_(context: Context) -> None:
         (m.name, m.every or f"stream, every {m.trigger}", m.schedule or "") for m in project.modes.values()
     ]
     data: dict[str, object] = {
-        "pipelines": [{"name": n, "emit": e, "table": t, "where": w} for n, _, e, t, w in pipelines],
-        "modes": [{"name": n, "every": e} for n, e, _ in modes],
+        "zone": project.config.zone,
+        "pipelines": [
+            {
+                "name": p.name,
+                "emit": p.emit,
+                "table": p.sink.table,
+                "where": p.where,
+                "reads": graph.upstream(p.name),
+                "has_sources": bool(p.sources),
+                "closes_after": instant.spell(p.closes_after),
+            }
+            for p in project.pipelines.values()
+        ],
+        "modes": [
+            {"name": m.name, "every": m.every, "trigger": m.trigger, "schedule": m.schedule}
+            for m in project.modes.values()
+        ],
     }
     lines = context.table("", ("pipeline", "inputs", "emit", "table", "defined at"), pipelines)
     context.give(data, [*lines, "", *context.table("", ("mode", "interval", "schedule"), modes)])

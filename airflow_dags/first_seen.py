@@ -1,0 +1,7 @@
+"""Each flight once, every hour."""
+
+from pathlib import Path
+
+from headway.airflow import Deployment
+
+dag = Deployment(Path(__file__).parents[1]).dag("first_seen", mode="hourly")

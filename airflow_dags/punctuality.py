@@ -1,0 +1,7 @@
+"""Departures, cancellations and delay, every hour."""
+
+from pathlib import Path
+
+from headway.airflow import Deployment
+
+dag = Deployment(Path(__file__).parents[1]).dag("punctuality", mode="hourly")
