@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from headway import instant
 from headway.errors import DefinitionError
 from headway.plan.analysis import analyse, continuous_faults
+from headway.quality.faults import SuiteError
+from headway.run.vetting import notes, vet
 
 HEAD = """
 import datetime, random
@@ -188,3 +192,76 @@ def test_a_stream_upserts_only_what_is_still_grouped_by_its_keys(spark, define, 
     body = 's.groupBy(F.window("at", "1 hour"), "k").count()' + above
     found = analyse(spark, define(text(body, output_time="window", keys='["k", "window"]')))
     assert found.early == early
+
+
+NOT_NULL = ("expect_column_values_to_not_be_null", {"column": "k"}, {"rule": "has k"})
+COUNT = ("expect_table_row_count_to_be_between", {"min_value": 1}, {"rule": "has rows"})
+NATIVE = ("expect_column_values_to_be_increasing", {"column": "n"}, {"rule": "grows", "on_fail": "warn"})
+REFUSED = [
+    ("expect_column_values_to_be_nul", {"column": "k"}, {"rule": "slip"}),
+    ("expect_column_values_to_not_be_null", {"column": "kk"}, {"rule": "nowhere"}),
+    ("expect_column_values_to_be_in_set", {"column": "k", "value_set": "a"}, {"rule": "no list"}),
+    ("expect_column_values_to_be_increasing", {"column": "n", "mostly": 7}, {"rule": "not GX's"}),
+]
+
+
+def with_suites(result=None, source=None):
+    body = text("s", extra=f'quality="{result}",' if result else "")
+    return body.replace('event_time="at")', f'event_time="at", quality="{source}")') if source else body
+
+
+def vetted(spark, defined):
+    return vet(spark, defined, analyse(spark, defined), zone="UTC")
+
+
+@pytest.mark.parametrize("place", ["result", "source"])
+def test_every_fault_of_a_suite_is_told_with_file_line_and_rule(spark, define, suite, place):
+    suite("rules", NOT_NULL, *REFUSED, COUNT)
+    gates, (error,) = vetted(spark, define(with_suites(**{place: "rules"})))
+    assert gates == {}
+    assert error.exit_status == 2
+    for rule, says in (
+        ("slip", "unknown expectation 'expect_column_values_to_be_nul'"),
+        ("nowhere", "there is no column 'kk'. Did you mean 'k'?"),
+        ("no list", "'value_set' must be a list of values"),
+        ("not GX's", "Great Expectations refuses it: mostly"),
+    ):
+        assert re.search(rf"rules\.json:\d+: rule {rule}: {re.escape(says)}", str(error)), rule
+    assert "has k" not in str(error)
+
+
+def test_the_suites_of_a_result_and_of_a_source_are_refused_together(spark, define, suite):
+    suite("rules", REFUSED[1])
+    _, errors = vetted(spark, define(with_suites(result="rules", source="gone")))
+    assert [type(e) for e in errors] == [SuiteError, DefinitionError]
+    assert "gone.json: the suite cannot be read: No such file" in str(errors[1])
+
+
+def test_a_result_that_is_shown_early_is_not_held(spark, define, suite):
+    early = define(
+        text(
+            's.groupBy(F.window("at", "1 hour")).count()',
+            output_time="window",
+            keys='["window"]',
+            extra='emit="early", quality="rules",',
+        )
+    )
+    suite("rules", COUNT)
+    (error,) = vetted(spark, early)[1]
+    assert "holds them until their unit is judged" in str(error)
+    assert ".py:" in str(error)
+    suite("rules", COUNT, gate="mark")
+    assert vetted(spark, early)[1] == []
+
+
+def test_notes_name_what_is_not_compiled_and_sources_that_are_read_twice(spark, define, suite):
+    suite("rules", NOT_NULL, NATIVE, per="1 hour")
+    suite("input", COUNT)
+    defined = define(with_suites(result="rules", source="input"))
+    native, twice = notes(defined, vetted(spark, defined)[0])
+    assert "grows is not compiled" in native
+    assert "each unit of 1 hour" in native
+    assert "records are read once more" in twice
+    suite("rules", NOT_NULL)
+    suite("input", NOT_NULL)
+    assert notes(defined, vetted(spark, defined)[0]) == []

@@ -86,9 +86,9 @@ def check(
     pipeline: Annotated[str | None, typer.Argument(help="One pipeline; all without it.")] = None,
 ) -> None:
     """Say what is wrong and which modes are open, without reading data.  Example: headway check punctuality"""
-    from headway.cli import looks
+    from headway.cli import checks
 
-    raise typer.Exit(looks.check(ctx.obj, pipeline))
+    raise typer.Exit(checks.check(ctx.obj, pipeline))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Commands that look, and `stop`: check, plan, status, stop."""
+"""Commands that look, and `stop`: plan, status, stop."""
 
 from __future__ import annotations
 
@@ -8,74 +8,17 @@ from contextlib import closing
 from headway import instant
 from headway.cli.context import Context
 from headway.cli.sessions import connected, sink_settings, spark_for, working
-from headway.errors import CallError, DefinitionError, TransientError, UnavailableError
+from headway.errors import CallError, TransientError, UnavailableError
 from headway.offsets import Offsets
 from headway.ownership import Ownership
-from headway.plan.analysis import Analysis, analyse, continuous_faults
 from headway.run import bounded
 from headway.run.books import Books
 from headway.run.job import Cut, Job, looking, position_of
 from headway.run.lease import Holder, ask_to_stop, holders
 
-__all__ = ["check", "plan", "status", "stop"]
+__all__ = ["plan", "status", "stop"]
 
 _PATIENCE = 120.0
-
-
-def check(context: Context, name: str | None) -> int:
-    """Analyse definitions; the exit status is 2 where one breaks the law."""
-    project = context.project
-    chosen = [project.pipeline(name)] if name else list(project.pipelines.values())
-    found: list[dict[str, object]] = []
-    rows, faults = [], []
-    quality = project.config.quality
-    if quality.actions:
-        from headway.quality import actions
-
-        actions.parse(quality.actions, telemetry=quality.telemetry)
-    with spark_for(context) as spark:
-        for pipeline in chosen:
-            try:
-                analysis = analyse(spark, pipeline)
-            except DefinitionError as exc:
-                faults.append(str(exc))
-                found.append({"pipeline": pipeline.name, "ok": False, "says": str(exc)})
-                continue
-            stream_faults = continuous_faults(spark, pipeline, analysis)
-            closed = {
-                m.name: stream_faults for m in project.modes.values() if not m.is_bounded and stream_faults
-            }
-            open_ = [m for m in project.modes if m not in closed]
-            reach = analysis.reach
-            found.append(
-                {
-                    "pipeline": pipeline.name,
-                    "ok": True,
-                    "history": instant.spell(reach.history),
-                    "ahead": instant.spell(reach.ahead),
-                    "modes": open_,
-                    "closed": {k: list(v) for k, v in closed.items()},
-                    "notes": _notes(analysis),
-                }
-            )
-            rows.append(
-                (
-                    pipeline.name,
-                    instant.spell(reach.history),
-                    instant.spell(reach.ahead),
-                    ", ".join(open_),
-                    "; ".join([*[f"{k}: {'; '.join(v)}" for k, v in closed.items()], *_notes(analysis)]),
-                )
-            )
-    lines = context.table("", ("pipeline", "history", "ahead", "open modes", "notes"), rows) if rows else []
-    context.give({"pipelines": found}, [*lines, *faults])
-    return 2 if faults else 0
-
-
-def _notes(analysis: Analysis) -> list[str]:
-    if analysis.operators.python_functions:
-        return ["a Python function's body cannot be seen through: that it is pure is taken on trust"]
-    return []
 
 
 def plan(context: Context, name: str, mode_name: str, start: str | None, end: str | None) -> None:

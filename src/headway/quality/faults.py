@@ -8,7 +8,7 @@ from pathlib import Path
 
 from headway.errors import DefinitionError
 
-__all__ = ["Fault", "refuse"]
+__all__ = ["Fault", "SuiteError", "refuse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +28,27 @@ class Fault:
         return place if self.rule is None else f"{place}: rule {self.rule}"
 
 
+class SuiteError(DefinitionError):
+    """A suite cannot be used; names every fault with file, line and rule."""
+
+    def __init__(self, file: Path, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        if len(faults) == 1:
+            (fault,) = faults
+            super().__init__(fault.what, where=fault.where(file), hint=fault.hint)
+            return
+        lines = [
+            f"  {fault.where(file)}: {fault.what}" + (f". {fault.hint}" if fault.hint else "")
+            for fault in faults
+        ]
+        super().__init__("\n".join([f"{len(faults)} faults", *lines]), where=str(file))
+
+
 def refuse(file: Path, faults: Sequence[Fault]) -> None:
     """Raise what is wrong, if anything is.
 
     Raises:
-        DefinitionError: Names every fault with file, line and rule.
+        SuiteError: Names every fault with file, line and rule.
     """
-    if not faults:
-        return
-    if len(faults) == 1:
-        (fault,) = faults
-        raise DefinitionError(fault.what, where=fault.where(file), hint=fault.hint)
-    lines = [
-        f"  {fault.where(file)}: {fault.what}" + (f". {fault.hint}" if fault.hint else "") for fault in faults
-    ]
-    raise DefinitionError("\n".join([f"{len(faults)} faults", *lines]), where=str(file))
+    if faults:
+        raise SuiteError(file, faults)

@@ -17,13 +17,14 @@ from headway.quality import kinds
 from headway.quality.faults import Fault, refuse
 from headway.quality.region import Region, expectations
 
-__all__ = ["OnFail", "Rule", "Suite", "load", "read", "validate"]
+__all__ = ["OnFail", "Rule", "Suite", "examine", "load", "read", "validate"]
 
 OnFail = Literal["warn", "drop", "quarantine", "fail"]
 Gate = Literal["hold", "mark"]
 
 _ON_FAIL: tuple[str, ...] = get_args(OnFail)
 _GATES: tuple[str, ...] = get_args(Gate)
+_PER = "1 day"
 _SEVERITIES = ("critical", "warning", "info")
 _RULE_META = ("on_fail", "rule")
 _SUITE_META = ("per", "gate")
@@ -79,7 +80,7 @@ class Suite:
     name: str
     file: Path
     rules: tuple[Rule, ...]
-    per: str = "1 day"
+    per: str = _PER
     """The unit's length, as `headway.instant.duration` reads it."""
     gate: Gate = "hold"
     """`hold` publishes a unit only once judged; `mark` publishes first and marks."""
@@ -117,7 +118,6 @@ def read(file: Path) -> Suite:
     """
     suite, faults = _read(file)
     refuse(file, faults)
-    assert suite is not None
     return suite
 
 
@@ -138,13 +138,22 @@ def load(file: Path, *, telemetry: bool = False) -> Suite:
     Raises:
         DefinitionError: Names every fault with file, line and rule.
     """
-    suite, faults = _read(file)
-    if suite is not None:
-        told = {fault.rule for fault in faults}
-        faults += [fault for fault in _validate(suite, telemetry) if fault.rule not in told]
+    suite, faults = examine(file, telemetry=telemetry)
     refuse(file, faults)
-    assert suite is not None
     return suite
+
+
+def examine(file: Path, *, telemetry: bool = False) -> tuple[Suite, list[Fault]]:
+    """Read and validate a suite, and return what is wrong with it beside the suite.
+
+    Rules that have a fault are in the suite as far as they could be read.
+
+    Raises:
+        DefinitionError: The file cannot be read, or holds no suite.
+    """
+    suite, faults = _read(file)
+    told = {fault.rule for fault in faults}
+    return suite, faults + [fault for fault in _validate(suite, telemetry) if fault.rule not in told]
 
 
 def _validate(suite: Suite, telemetry: bool) -> list[Fault]:
@@ -162,12 +171,16 @@ def _validate(suite: Suite, telemetry: bool) -> list[Fault]:
     return faults
 
 
-def _read(file: Path) -> tuple[Suite | None, list[Fault]]:
+def _read(file: Path) -> tuple[Suite, list[Fault]]:
     """Return the suite as far as it can be read, and what is wrong with it."""
     try:
         text = file.read_text()
     except OSError as error:
-        raise DefinitionError(f"the suite cannot be read: {error.strerror}", where=str(file)) from error
+        raise DefinitionError(
+            f"the suite cannot be read: {error.strerror}",
+            where=str(file),
+            hint=f"A pipeline or a source names it with quality={file.stem!r}; `headway suite new` proposes a first one.",
+        ) from error
     try:
         whole = json.loads(text)
     except json.JSONDecodeError as error:
@@ -188,12 +201,14 @@ def _read(file: Path) -> tuple[Suite | None, list[Fault]]:
     if not isinstance(name, str) or not name:
         faults.append(Fault("the suite has no name"))
     meta = _meta(whole.get("meta"), _SUITE_META, None, whole_text, faults)
-    per, gate = meta.get("per", "1 day"), meta.get("gate", "hold")
+    per, gate = meta.get("per", _PER), meta.get("gate", "hold")
     try:
         if instant.duration(str(per)) <= 0:
             faults.append(Fault("meta.per: a unit of no length", line=whole_text.line_of("per")))
+            per = _PER
     except UsageError as error:
         faults.append(Fault(f"meta.per: {error.what}", line=whole_text.line_of("per"), hint=error.hint))
+        per = _PER
     if gate not in _GATES:
         faults.append(
             Fault(

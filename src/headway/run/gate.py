@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from headway.quality.checks import Tally
 
-__all__ = ["Gate", "Split", "of_result", "of_sources"]
+__all__ = ["Gate", "Split", "of_result", "of_sources", "refuse_early"]
 
 _KEPT = "headway_kept"
 _REJECTED = "headway_rejected"
@@ -255,13 +255,22 @@ def of_result(
     result = Result(output_time=pipeline.output_time, is_window=analysis.is_window, keys=())
     suite = suites.read(pipeline.suite_file(pipeline.quality))
     gate = Gate(spark, suite, analysis.schema, result, zone=zone, telemetry=telemetry)
+    refuse_early(pipeline, gate)
+    return gate
+
+
+def refuse_early(pipeline: Pipeline, gate: Gate) -> None:
+    """Refuse that a result which is shown early is held.
+
+    Raises:
+        DefinitionError: It is.
+    """
     if gate.holds and pipeline.emit == "early":
         raise DefinitionError(
-            f"pipeline {pipeline.name!r} shows rows early, and the suite {suite.name!r} holds them until their unit is judged",
+            f"pipeline {pipeline.name!r} shows rows early, and the suite {gate.suite.name!r} holds them until their unit is judged",
             where=pipeline.where,
             hint='Set "gate": "mark" in the suite\'s meta, or emit="final".',
         )
-    return gate
 
 
 def of_sources(
