@@ -77,7 +77,8 @@ def rejected(spark, placed):
 def marks(harness, placed, log, subject=RESULT):
     with harness.job(placed, {"s": log}, MODES["hourly"]) as job:
         found = job.target.ownership().marks.get(subject, ())
-    return [(str(m.interval), m.failed) for m in found]
+        gate = job.gate if subject == RESULT else job.source_gates[subject]
+        return [(str(unit), m.failed) for m in found for unit in gate.within(m.interval)]
 
 
 @pytest.mark.parametrize("gate", ["hold", "mark"])

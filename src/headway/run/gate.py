@@ -7,13 +7,15 @@ the mode: what was counted is brought to units before it is judged.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from headway import instant
-from headway.errors import DefinitionError
+from headway.errors import DefinitionError, UsageError
 from headway.interval import Grid, Interval, coalesce
 from headway.pipeline import Pipeline
 from headway.plan.analysis import Analysis, record_schema
@@ -35,6 +37,7 @@ __all__ = ["Gate", "Split", "of_result", "of_sources", "refuse_early"]
 _KEPT = "headway_kept"
 _REJECTED = "headway_rejected"
 _UNIT = "__unit"
+_SUITE = "suite"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +78,12 @@ class Gate:
         """
         self.suite = suite
         self.checks = Checks(suite, schema, telemetry=telemetry)
-        self.units = Grid(instant.duration(suite.per), zone)
+        try:
+            self.units = Grid(instant.duration(suite.per), zone)
+        except UsageError as exc:
+            raise DefinitionError(
+                f"meta.per: {suite.per!r} is no unit: {exc.what}", where=str(suite.file), hint=exc.hint
+            ) from exc
         self._schema = schema
         self._telemetry = telemetry
         self._spark = spark
@@ -84,7 +92,7 @@ class Gate:
     @property
     def holds(self) -> bool:
         """Whether rows are published only once their unit is judged: a suite without a rule that fails holds nothing."""
-        return self.suite.gate == "hold" and any(rule.on_fail == "fail" for rule in self.suite.rules)
+        return self.suite.gate == "hold" and bool(self.fatal)
 
     @property
     def columns(self) -> list[str]:
@@ -95,6 +103,24 @@ class Gate:
     def judges(self) -> bool:
         """Whether it says something of a unit, beyond leaving out rows."""
         return any(rule.on_fail in ("warn", "fail") for rule in self.suite.rules)
+
+    def stamped(self, tally: Tally) -> Tally:
+        """Return what was counted of rejected rows as a commit carries it, with a mark of the suite that counted."""
+        return {**tally, _SUITE: self._digest} if tally else tally
+
+    def is_own(self, tally: Tally) -> bool:
+        """Tell whether this very suite has counted it."""
+        return tally.get(_SUITE) == self._digest
+
+    @cached_property
+    def fatal(self) -> frozenset[str]:
+        """Ids of the rules that fail a run."""
+        return frozenset(rule.id for rule in self.suite.rules if rule.on_fail == "fail")
+
+    @cached_property
+    def _digest(self) -> str:
+        facts = json.dumps([self.suite.facts(), self.columns], sort_keys=True)
+        return hashlib.sha256(facts.encode()).hexdigest()[:8]
 
     @property
     def splits(self) -> bool:
@@ -121,7 +147,7 @@ class Gate:
 
         marked = self.checks.marked(rows)
         is_rejected = self.checks.is_rejected()
-        observation = Observation("headway_gate")
+        observation = Observation("headway gate")
         watched = marked.observe(
             observation,
             F.count(F.when(~is_rejected, 1)).alias(_KEPT),
@@ -281,7 +307,7 @@ def of_sources(
     Raises:
         DefinitionError: A suite cannot be read, or does not fit the source's columns.
     """
-    return {
+    gates = {
         name: Gate(
             spark,
             suites.read(pipeline.suite_file(source.quality)),
@@ -293,3 +319,6 @@ def of_sources(
         for name, source in pipeline.sources.items()
         if source.quality is not None
     }
+    for gate in gates.values():
+        refuse_early(pipeline, gate)
+    return gates
