@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+from contextlib import nullcontext
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -11,12 +13,16 @@ import pytest
 from pyspark.sql import functions as F
 
 from headway import instant
+from headway.cli import suites as commands
+from headway.cli.context import Context
+from headway.errors import CallError
 from headway.interval import Grid
 from headway.quality import suite as suites
 from headway.quality.checks import Checks
 from headway.quality.profile import profile
 from headway.quality.proposal import propose, written
 from headway.quality.units import key_of
+from headway.testing import MemoryLog
 
 pytestmark = pytest.mark.slow
 SCHEMA = (
@@ -110,7 +116,7 @@ def test_each_kind_of_column_has_the_rules_that_its_values_ask_for(seen):
     assert found["leg.inner.minutes", "not_be_null"].note == "Seen: none of 240 rows is null."
     assert not any(column in ("never", "at") and rule != "not_be_null" for column, rule in found)
     assert ("never", "not_be_null") not in found
-    counted = found[None, "table_row_count_to_be_between"]
+    counted = found[(), "table_row_count_to_be_between"]
     assert counted.kwargs == {"min_value": 20, "max_value": 80}
     assert {each.severity for each in found.values()} == {"warning", "critical"}
     assert found[("id", "origin"), "compound_columns_to_be_unique"].severity == "critical"
@@ -128,3 +134,54 @@ def test_of_a_masked_column_nothing_is_told_but_whether_it_is_there(rows):
 
 def test_of_no_rows_nothing_is_guessed(rows):
     assert propose(profile(rows.limit(0), MOMENT, DAYS)) == []
+
+
+PIPELINE = """
+from headway import pipeline, sinks, sources
+
+@pipeline(
+    inputs={"s": sources.Kafka("s", schema="k string, v int, at timestamp", event_time="at", lateness="1 hour",
+                               clock="log")},
+    output_time="at",
+    outputs=[sinks.Iceberg("lake.suite_new.t", keys=["k"])],
+)
+def rows(s):
+    return s.select("k", "v", "at")
+"""
+
+
+def test_the_command_proposes_from_visible_rows_or_from_admitted_records(
+    spark, project_copy, tmp_path, monkeypatch, capsys
+):
+    shutil.copytree(project_copy / "conf", tmp_path / "conf")
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "rows.py").write_text(PIPELINE)
+    spark.sql("CREATE NAMESPACE IF NOT EXISTS lake.suite_new")
+    visible = spark.sql(
+        "SELECT 'a' k, 7 v, TIMESTAMP '2013-02-01 12:00:00' at UNION ALL SELECT 'b', 9, TIMESTAMP '2013-02-03 12:00:00'"
+    )
+    visible.writeTo("lake.suite_new.t").using("iceberg").createOrReplace()
+    log = MemoryLog("s")
+    for v, arrival in ((1, "12:10"), (3, "12:20"), (999, "23:00")):
+        record = {"k": None, "v": v, "at": "2013-02-01T12:00:00Z"}
+        log.append(record, arrival=f"2013-02-01T{arrival}:00Z")
+    monkeypatch.setattr(commands, "spark_for", lambda _: nullcontext(spark))
+    monkeypatch.setattr(commands, "working", lambda *_: nullcontext((spark, {"s": log})))
+    context = Context(tmp_path, "local", as_json=True, verbose=False)
+    commands.new(context, "rows", None, None, "1 day")
+    commands.new(context, "rows", "s", None, "1 hour")
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(each["suite"].rpartition("/")[2], each["rows"], each["units"]) for each in said] == [
+        ("rows.json", 2, 3),
+        ("s.json", 2, 1),
+    ]
+    of_rows, of_records = (suites.load(tmp_path / "quality" / name) for name in ("rows.json", "s.json"))
+    assert [r.id for r in of_rows.rules if r.on_fail == "fail"] == ["column_values_to_be_unique(k)"]
+    assert of_records.per == "1 hour"
+    [bounds] = [
+        r.kwargs for r in of_records.rules if r.kwargs.get("column") == "v" and "min_value" in r.kwargs
+    ]
+    assert bounds["max_value"] < 10
+    with pytest.raises(CallError, match="is there already"):
+        commands.new(context, "rows", "s", None, "1 hour")
+    log.close()
