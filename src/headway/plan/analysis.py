@@ -15,6 +15,7 @@ from headway.lookup import Lookup
 from headway.pipeline import Pipeline
 from headway.plan import lint, tree
 from headway.plan.reach import MARKER, Finding, Operators, Reach, derive
+from headway.plan.workers import send_by_value
 from headway.source import LOG_FIELDS, Source
 from headway.upstream import EVENT_TIME, Upstream
 
@@ -100,6 +101,7 @@ def analyse(spark: SparkSession, pipeline: Pipeline) -> Analysis:
     ]
     if faults:
         _refuse(pipeline, faults)
+    send_by_value(pipeline)
     result = _call(pipeline, {name: _empty(spark, pipeline, name) for name in pipeline.inputs})
     plan = tree.parse(result)
     event_times = {name: {i.event_time, event_time_column(i)} for name, i in pipeline.records.items()}
