@@ -17,6 +17,9 @@ from headway.quality.checks import Checks
 from headway.quality.profile import profile
 from headway.quality.proposal import propose, written
 from headway.quality.units import key_of
+from headway.run.sample import newest
+from headway.sources import Kafka
+from headway.testing import Clock, MemoryLog
 
 pytestmark = pytest.mark.slow
 SCHEMA = (
@@ -110,11 +113,14 @@ def test_each_kind_of_column_has_the_rules_that_its_values_ask_for(seen):
     assert found["leg.inner.minutes", "not_be_null"].note == "Seen: none of 240 rows is null."
     assert not any(column in ("never", "at") and rule != "not_be_null" for column, rule in found)
     assert ("never", "not_be_null") not in found
-    counted = found[None, "table_row_count_to_be_between"]
+    counted = found[(), "table_row_count_to_be_between"]
     assert counted.kwargs == {"min_value": 20, "max_value": 80}
     assert {each.severity for each in found.values()} == {"warning", "critical"}
-    assert found[("id", "origin"), "compound_columns_to_be_unique"].severity == "critical"
-    assert sum(each.severity == "critical" for each in found.values()) == 1
+    assert {about for about, each in found.items() if each.severity == "critical"} == {
+        (("id", "origin"), "compound_columns_to_be_unique"),
+        ("id", "not_be_null"),
+        ("origin", "not_be_null"),
+    }
 
 
 def test_of_a_masked_column_nothing_is_told_but_whether_it_is_there(rows):
@@ -128,3 +134,29 @@ def test_of_a_masked_column_nothing_is_told_but_whether_it_is_there(rows):
 
 def test_of_no_rows_nothing_is_guessed(rows):
     assert propose(profile(rows.limit(0), MOMENT, DAYS)) == []
+
+
+def test_a_key_that_is_a_window_is_told_apart_and_not_null(spark, tmp_path):
+    rows = spark.range(3).select(
+        F.window(F.timestamp_seconds(F.col("id") * 3600), "1 hour").alias("window"), F.lit("a").alias("k")
+    )
+    proposed = propose(profile(rows, "unix_micros(window.end) - 1", DAYS), keys=("k", "window"))
+    assert sum(each.severity == "critical" for each in proposed) == 4
+    (tmp_path / "s.json").write_text(written("s", proposed, per="1 day", notes="seen"))
+    checks = Checks(suites.load(tmp_path / "s.json"), rows.schema)
+    (counted,) = checks.marked(rows).agg(*checks.counts()).collect()
+    assert checks.verdict(counted.asDict(), checks.scan(rows)[None]).failed == ()
+
+
+def test_of_a_source_the_newest_admitted_records_are_looked_at(harness, spark):
+    source = Kafka("s", schema="v int, at timestamp", event_time="at", lateness="1 hour", clock="log")
+    log = MemoryLog("s", partitions=2, clock=Clock("2013-02-09T00:00:00Z"))
+    at = "2013-02-01T09:00:00Z"
+    for n in range(10):
+        arrival = "2013-02-01T12:00:00Z" if n == 9 else at
+        log.append({"v": n, "at": at}, arrival=arrival, partition=n % 2)
+    log.append(b"no record", arrival=at)
+    assert sorted(row.v for row in newest(spark, source, log, 6).collect()) == [5, 6, 7, 8]
+    everything = newest(spark, source, log, 100)
+    assert (everything.count(), everything.columns) == (9, ["v", "at"])
+    log.close()
