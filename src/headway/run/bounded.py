@@ -445,7 +445,10 @@ def _publish_once(
         job, request, None if is_open else span, revision, readings, lookups, after, touches=span
     )
     holds_rows = ownership.revision(span) > 0 or ownership.open_rows or ownership.stream is not None
-    split = None if job.gate is None else job.gate.split(rows)
+    split = None
+    if job.gate is not None:
+        whole = [] if is_open else [unit for unit in job.gate.within(span) if span.contains(unit)]
+        split = job.gate.split(rows, whole)
     kept = rows if split is None else split.kept
     staged = job.target.stage(kept, commit, replace=span if holds_rows else None, base=base)
     scans = _scans(job, readings, observations, closed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,9 @@ __all__ = ["Gate", "Split", "of_result", "of_sources", "refuse_early"]
 _KEPT = "headway_kept"
 _REJECTED = "headway_rejected"
 _UNIT = "__unit"
+_ROWS = "rows"
+_UNITS = 6
+"""Most units that are counted in the pass that writes: each takes all the aggregates of the suite."""
 _SUITE = "suite"
 
 
@@ -48,6 +51,8 @@ class Split:
     """All rows, with what rules say of each."""
     kept: DataFrame
     observation: Observation
+    units: tuple[Interval, ...]
+    """Those that are counted each by itself."""
 
 
 class Gate:
@@ -140,35 +145,59 @@ class Gate:
             telemetry=self._telemetry,
         )
 
-    def split(self, rows: DataFrame) -> Split:
-        """Return rows without those that are rejected; what is counted is known once they are written."""
+    def split(self, rows: DataFrame, units: Sequence[Interval] = ()) -> Split:
+        """Return rows without those that are rejected; what is counted is known once they are written.
+
+        Args:
+            rows: What a run has computed.
+            units: Those that the rows make up; a few of them are counted in the pass that writes.
+        """
         from pyspark.sql import Observation
         from pyspark.sql import functions as F
 
         marked = self.checks.marked(rows)
+        watched, counts = marked, []
+        counted = tuple(units) if len(units) <= _UNITS else ()
+        if counted:
+            moment, number = self._moment(), F.lit(None).cast("int")
+            for n, unit in enumerate(counted):
+                number = F.when((moment >= unit.start) & (moment < unit.end), n).otherwise(number)
+            watched = marked.withColumn(_UNIT, number)
+            for n in range(len(counted)):
+                mine = F.col(_UNIT) == n
+                counts.append(F.count(F.when(mine, 1)).alias(f"u{n} {_ROWS}"))
+                counts += self.checks.counts(mine, f"u{n} ")
         is_rejected = self.checks.is_rejected()
         observation = Observation("headway gate")
-        watched = marked.observe(
+        watched = watched.observe(
             observation,
             F.count(F.when(~is_rejected, 1)).alias(_KEPT),
             F.count(F.when(is_rejected, 1)).alias(_REJECTED),
-            *self.checks.counts(),
+            *counts,
         )
         kept = watched.filter(~is_rejected).select(*[f"`{name}`" for name in rows.columns])
-        return Split(marked=marked, kept=kept, observation=observation)
+        return Split(marked=marked, kept=kept, observation=observation, units=counted)
 
-    def counted(self, split: Split, written: int) -> tuple[Tally | None, bool]:
-        """Return what was counted while rows were written, and whether some may have been rejected.
+    def counted(self, split: Split, written: int) -> tuple[dict[int, Tally] | None, bool]:
+        """Return what was counted by unit while rows were written, and whether some may have been rejected.
 
-        None where the counts cannot be right: a stage that Spark repeats counts twice.
+        Units without rows are missing. None where nothing was counted by unit, or the counts cannot be right:
+        a stage that Spark repeats counts twice.
         """
         java: Any = split.observation._jo
         # Spark leaves the counting out where it finds at run time that a part of the plan has no effect.
         counts = split.observation.get if java.getRow().schema() is not None else None
         if counts is None or counts[_KEPT] != written:
             return None, self.splits
-        rejected = int(counts[_REJECTED])
-        return {n: v for n, v in counts.items() if n not in (_KEPT, _REJECTED)}, rejected > 0
+        is_dirty = int(counts[_REJECTED]) > 0
+        if not split.units:
+            return None, is_dirty
+        found = {}
+        for n, unit in enumerate(split.units):
+            mine = {k.removeprefix(f"u{n} "): v for k, v in counts.items() if k.startswith(f"u{n} ")}
+            if mine.pop(_ROWS):
+                found[unit.start] = mine
+        return found, is_dirty
 
     def rejected(self, split: Split) -> DataFrame:
         """Return the rejected rows, with what rules say of each."""

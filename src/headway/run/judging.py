@@ -87,7 +87,7 @@ def settle(
     """
     gate = job.gate
     assert gate is not None
-    whole, is_dirty = gate.counted(split, staged.rows)
+    counted, is_dirty = gate.counted(split, staged.rows)
     rejected: dict[int, Tally] = {}
     count = 0
     if is_dirty:
@@ -109,12 +109,8 @@ def settle(
     found: list[Judged] = []
     if units:
         kept = job.target.added(staged)
-        if whole is not None and units == [span]:
-            tallies = {span.start: whole}
-        else:
-            tallies = gate.with_rejected(kept, rejected)
-        has_rows = set() if staged.rows == 0 and not rejected else set(tallies)
-        begun = begins(job, before, has_rows)
+        tallies = gate.with_rejected(kept, rejected) if counted is None else counted
+        begun = begins(job, before, tallies)
         units = [unit for unit in units if unit.end > begun]
         found = judged_units(job, gate, job.pipeline.name, units, kept, tallies)
         if gate.holds and any(j.verdict.fatal for j in found):
