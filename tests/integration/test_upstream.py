@@ -270,5 +270,5 @@ def test_a_run_that_dies_before_it_publishes_looks_at_the_same_commits_again(
     assert shown(harness, chain[1])["00"] == 3
 
 
-def _dies(*_):
+def _dies(*_, **__):
     raise ZeroDivisionError
