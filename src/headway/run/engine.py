@@ -119,8 +119,6 @@ def _session(master: str | None, settings: Mapping[str, str], *, short: bool) ->
     try:
         from pyspark.sql import SparkSession
 
-        from headway.run.markers import MarkerSource
-
         _import_aside("pyspark.testing.utils")
         builder = SparkSession.builder.appName("headway").config(
             map={"spark.driver.extraClassPath": archive.class_path(), **settings}
@@ -128,7 +126,6 @@ def _session(master: str | None, settings: Mapping[str, str], *, short: bool) ->
         if master is not None:
             builder = builder.master(master)
         spark: SparkSession = builder.getOrCreate()
-        spark.dataSource.register(MarkerSource)
         # PySpark logs each analysis error as JSON on stderr, beside raising it.
         logging.getLogger("DataFrameQueryContextLogger").setLevel(logging.CRITICAL)
     finally:
