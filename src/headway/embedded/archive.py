@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from headway.embedded import jars, java
+from headway.embedded import classes, jars, java
 
 __all__ = ["class_path", "file", "make_in_background", "options"]
 
@@ -27,7 +27,8 @@ def class_path() -> str:
 
     The archive is valid for this exact list only, so the jars are named one by one.
     """
-    return ":".join(str(jar) for jar in sorted(jars.class_path("spark").glob("*.jar")))
+    given = sorted(jars.class_path("spark").glob("*.jar"))
+    return ":".join(str(jar) for jar in (*given, classes.jar()))
 
 
 def file() -> Path:

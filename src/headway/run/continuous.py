@@ -8,14 +8,11 @@ neither row by row nor by upserts, the bounded strategy recomputes the open inte
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headway import instant
@@ -174,8 +171,7 @@ class _Stream:
         self.ownership = ownership
         self.report = report
         self.batches = Batches(job, chosen, ownership, report)
-        self.work = Path(tempfile.mkdtemp(prefix="headway-"))
-        self.frontiers = markers.Frontiers(self.work)
+        self.frontiers = markers.Frontiers()
         self.ends: Mapping[str, Ends] = {}
         """Where the logs ended when they were asked last."""
         self.reached = dict.fromkeys(job.logs, instant.BEGINNING)
@@ -221,7 +217,6 @@ class _Stream:
             self._keep()
         finally:
             self._stop_query()
-            shutil.rmtree(self.work, ignore_errors=True)
         if self.failure is not None:
             raise self.failure
         if self.batches.is_catching_up:
@@ -303,13 +298,7 @@ class _Stream:
         # What is not admitted has no say in the watermark: an early record may be dated to any year.
         is_admitted = F.col(FATE) == int(Fate.ADMITTED)
         judged = judged.withColumn(source.event_time, F.when(is_admitted, F.col(source.event_time)))
-        marks = (
-            job.spark.readStream.format(markers.FORMAT)
-            .option("source", name)
-            .option("path", str(self.frontiers.path(name)))
-            .option("start", self.frontiers.start)
-            .load()
-        )
+        marks = self.frontiers.markers(job.spark, name)
         watched = judged.unionByName(_as_records(marks, judged, source.event_time)).withWatermark(
             source.event_time, f"{markers.DELAY_DAYS} days"
         )

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headway.embedded import archive, java
+from headway.embedded import archive, classes, java
 from headway.project import Project
 from headway.sink import FollowingSink
 
@@ -58,6 +58,8 @@ def start(
     """
     java.find()
     settings = dict(_SETTINGS)
+    if _has_own_classes(project.config.spark.master):
+        settings |= classes.FILE_SYSTEM
     for name, catalog in project.config.catalogs.items():
         settings |= catalog_settings(name, catalog.embedded, catalog.properties, project.home)
     cores = _cores(project.config.spark.master)
@@ -66,6 +68,11 @@ def start(
     for more in (*(sink.spark_settings for sink in (*named, *sinks)), project.config.spark.conf, extra or {}):
         settings = _with(settings, more)
     return _session(project.config.spark.master, settings, short=short)
+
+
+def _has_own_classes(master: str | None) -> bool:
+    """Tell whether all that runs is in a JVM with headway's class path: no executors, nor a driver of spark-submit."""
+    return master is not None and master.startswith("local") and "PYSPARK_GATEWAY_PORT" not in os.environ
 
 
 def _with(settings: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
@@ -119,8 +126,6 @@ def _session(master: str | None, settings: Mapping[str, str], *, short: bool) ->
     try:
         from pyspark.sql import SparkSession
 
-        from headway.run.markers import MarkerSource
-
         _import_aside("pyspark.testing.utils")
         builder = SparkSession.builder.appName("headway").config(
             map={"spark.driver.extraClassPath": archive.class_path(), **settings}
@@ -128,7 +133,6 @@ def _session(master: str | None, settings: Mapping[str, str], *, short: bool) ->
         if master is not None:
             builder = builder.master(master)
         spark: SparkSession = builder.getOrCreate()
-        spark.dataSource.register(MarkerSource)
         # PySpark logs each analysis error as JSON on stderr, beside raising it.
         logging.getLogger("DataFrameQueryContextLogger").setLevel(logging.CRITICAL)
     finally:

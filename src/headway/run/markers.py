@@ -9,110 +9,73 @@ query: a query that starts again forgets what each source had reached, and waits
 
 from __future__ import annotations
 
-import sys
+import json
 import uuid
-from collections.abc import Iterator
-from datetime import datetime, timedelta
-from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
-from pyspark.sql.datasource import DataSource, SimpleDataSourceStreamReader
-
 from headway import instant
+from headway.run import driven
 
 if TYPE_CHECKING:
-    from pyspark.sql.types import StructType
+    from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["DELAY_DAYS", "FORMAT", "Frontiers", "MarkerSource"]
+__all__ = ["DELAY_DAYS", "Frontiers"]
 
-FORMAT = "headway_frontier"
 DELAY_DAYS = 3650
-_DELAY = timedelta(days=DELAY_DAYS)
+_DAY = 86_400 * instant.SECOND
 
 
 class Frontiers:
-    """A folder with one small file per source, written by the driver and read by the markers."""
+    """How far each source is proved, as a query is told since its start."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self) -> None:
         self.start = uuid.uuid4().hex[:8]
         """Tells this start of the query apart from those before."""
-        folder.mkdir(parents=True, exist_ok=True)
+        self._proved: dict[str, int] = {}
 
-    def path(self, source: str) -> Path:
-        """Return the file of a source."""
-        return self._folder / source
+    def move(self, source: str, frontier: int) -> None:
+        """Send a marker of a frontier, where it is ahead of the one before."""
+        if frontier > self._proved.get(source, instant.BEGINNING):
+            self._proved[source] = frontier
 
-    def read(self, source: str) -> int:
-        """Return the frontier that was written last; the beginning of time where none was."""
-        try:
-            return int(self.path(source).read_text())
-        except FileNotFoundError:
-            return instant.BEGINNING
+    def proved(self, source: str) -> int | None:
+        """Return the frontier that was told last; None where none was."""
+        return self._proved.get(source)
 
-    def move(self, source: str, frontier: int) -> bool:
-        """Write a frontier where it is ahead of the one before; tells whether it was."""
-        if frontier <= self.read(source):
-            return False
-        new = self.path(source).with_suffix(".new")
-        new.write_text(str(frontier))
-        new.replace(self.path(source))
-        return True
+    def markers(self, spark: SparkSession, source: str) -> DataFrame:
+        """Return a streaming frame of a source's markers: one column, `at timestamp`."""
+        from pyspark.sql.types import StructType, TimestampType
+
+        schema = StructType().add("at", TimestampType())
+        return driven.stream(spark, schema, _Markers(spark, self, source))
 
 
-class MarkerReader(SimpleDataSourceStreamReader):
-    """Spark's side of a frontier; runs in a Python process beside the driver."""
+class _Markers:
+    """Decides what markers a source has, as `headway.run.driven.Driver` says."""
 
-    def __init__(self, source: str, path: Path, start: str) -> None:
+    def __init__(self, spark: SparkSession, frontiers: Frontiers, source: str) -> None:
+        self._spark = spark
+        self._frontiers = frontiers
         self._source = source
-        self._path = path
-        self._start = start
-        sys.excepthook = _quiet_once_spark_has_gone
 
-    def initialOffset(self) -> dict[str, object]:  # noqa: N802
-        """Return the offset before any marker."""
-        return {"marker": self._source, "frontier": instant.BEGINNING, "start": ""}
+    def next(self, start: str | None) -> str:
+        """Return an offset behind `start` if the frontier has moved since, or the query has started anew."""
+        proved = self._frontiers.proved(self._source)
+        if proved is None:
+            return self._offset(instant.BEGINNING, "") if start is None else start
+        before = instant.BEGINNING if start is None else _frontier(start)
+        return self._offset(max(before, proved), self._frontiers.start)
 
-    def read(self, start: dict[str, object]) -> tuple[Iterator[tuple[datetime]], dict[str, object]]:
-        """Return a marker if the frontier has moved since `start`, or the query has started anew."""
-        try:
-            proved = int(self._path.read_text())
-        except FileNotFoundError:
-            return iter([]), start
-        frontier = max(int(str(start["frontier"])), proved)
-        end: dict[str, object] = {"marker": self._source, "frontier": frontier, "start": self._start}
-        return self.readBetweenOffsets(start, end), end
+    def rows(self, start: str | None, end: str) -> DataFrame:
+        """Return the marker of an offset; none for the offset before any."""
+        at = _frontier(end) + DELAY_DAYS * _DAY
+        before_any = self._offset(instant.BEGINNING, "")
+        marker = self._spark.sql(f"SELECT * FROM VALUES timestamp_micros({at}) AS marker(at)")
+        return marker.filter("false") if end == (start or before_any) else marker
 
-    def readBetweenOffsets(  # noqa: N802
-        self, start: dict[str, object], end: dict[str, object]
-    ) -> Iterator[tuple[datetime]]:
-        """Return the same marker again, for a batch that is replayed."""
-        if start == end:
-            return iter([])
-        return iter([(instant.to_datetime(int(str(end["frontier"]))) + _DELAY,)])
+    def _offset(self, frontier: int, start: str) -> str:
+        return json.dumps({"marker": self._source, "frontier": frontier, "start": start})
 
 
-class MarkerSource(DataSource):
-    """The format `headway_frontier`: options `source`, `path` and `start`, one column `at timestamp`."""
-
-    @classmethod
-    def name(cls) -> str:
-        """Return the name of the format."""
-        return FORMAT
-
-    def schema(self) -> str:
-        """Return the columns."""
-        return "at timestamp"
-
-    def simpleStreamReader(self, schema: StructType) -> MarkerReader:  # noqa: N802
-        """Return the reader of one source's frontier."""
-        return MarkerReader(self.options["source"], Path(self.options["path"]), self.options["start"])
-
-
-def _quiet_once_spark_has_gone(
-    kind: type[BaseException], exc: BaseException, trace: TracebackType | None
-) -> None:
-    """Say nothing of a connection that Spark has closed: it stops a reader's process that way."""
-    if not issubclass(kind, EOFError | ConnectionError):
-        sys.__excepthook__(kind, exc, trace)
+def _frontier(offset: str) -> int:
+    return int(json.loads(offset)["frontier"])

@@ -12,7 +12,6 @@ broker is replaced.
 
 from __future__ import annotations
 
-import base64
 import json
 import shutil
 import tempfile
@@ -24,21 +23,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyspark.sql.datasource import DataSource, SimpleDataSourceStreamReader
-
 from headway import instant
 from headway.config import Quality
 from headway.interval import Interval
 from headway.mode import Mode
 from headway.offsets import Offsets
 from headway.pipeline import Pipeline
-from headway.run import bounded, continuous, landing
+from headway.run import bounded, continuous, driven, landing
 from headway.run.job import Job, Report, opened, scratch
 from headway.source import Ends, Log
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-    from pyspark.sql.types import StructType
 
 __all__ = ["MODES", "Clock", "Harness", "MemoryLog"]
 
@@ -48,12 +44,6 @@ MODES = {
     "continuous": Mode(name="continuous", trigger="0 seconds"),
 }
 """The modes that a project has at first."""
-
-_FORMAT = "headway_memory_log"
-_RAW = (
-    "key binary, value binary, topic string, partition int, offset bigint, timestamp timestamp, "
-    "headers array<struct<key: string, value: binary>>"
-)
 
 
 @dataclass(slots=True)
@@ -82,7 +72,6 @@ class MemoryLog:
     clock: Clock = field(default_factory=lambda: Clock("2100-01-01"))
     lagging: tuple[int, ...] = ()
     """Partitions that a stream reads only when it has read the others to their ends."""
-    _folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="headway-log-")))
     _records: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     _id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -105,16 +94,16 @@ class MemoryLog:
         at = instant.parse(arrival) if isinstance(arrival, str) else arrival
         data = json.dumps(value).encode() if isinstance(value, Mapping) else value
         records = self._records.setdefault(partition, [])
-        record = {
-            "partition": partition,
-            "offset": len(records),
-            "timestamp": at // 1_000 * 1_000,
-            "key": None if key is None else base64.b64encode(key).decode(),
-            "value": None if data is None else base64.b64encode(data).decode(),
-        }
-        records.append(record)
-        with (self._folder / f"{partition}.jsonl").open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        records.append(
+            {
+                "key": key,
+                "value": data,
+                "topic": self.topic,
+                "partition": partition,
+                "offset": len(records),
+                "timestamp": at // 1_000 * 1_000,
+            }
+        )
         return len(records) - 1
 
     def identity(self) -> str:
@@ -154,20 +143,32 @@ class MemoryLog:
 
     def read(self, spark: SparkSession, start: Offsets, end: Offsets) -> DataFrame:
         """See `headway.source.Log.read`."""
+        import pyarrow as pa
+        from pyspark.sql import DataFrame
+
         taken = [r for p in end for r in self._records.get(p, [])[start.get(p, 0) : end[p]]]
-        return spark.createDataFrame([_row(self.topic, r) for r in taken], _RAW)
+        schema = pa.schema(
+            [
+                ("key", pa.binary()),
+                ("value", pa.binary()),
+                ("topic", pa.string()),
+                ("partition", pa.int32()),
+                ("offset", pa.int64()),
+                ("timestamp", pa.timestamp("us", "UTC")),
+                ("headers", pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())]))),
+            ]
+        )
+        rows: Any = spark.createDataFrame(pa.Table.from_pylist(taken, schema))._jdf
+        # Of a log Spark does not know while it plans what it holds.
+        session: Any = spark._jsparkSession
+        scan = session.internalCreateDataFrame(rows.queryExecution().toRdd(), rows.schema(), False)
+        return DataFrame(scan, spark)
 
     def stream(self, spark: SparkSession, start: Offsets | None, limit: int | None) -> DataFrame:
         """See `headway.source.Log.stream`."""
-        start = self.begins() if start is None else start
-        options = {
-            "topic": self.topic,
-            "folder": str(self._folder),
-            "start": json.dumps(start.to_json()),
-            "limit": str(limit or 0),
-            "lagging": json.dumps(self.lagging),
-        }
-        return spark.readStream.format(_FORMAT).options(**options).load()
+        begin = self.begins() if start is None else start
+        empty = self.read(spark, begin, begin)
+        return driven.stream(spark, empty.schema, _Stream(spark, self, begin, limit or None))
 
     def parse_stream_offset(self, text: str) -> Offsets | None:
         """See `headway.source.Log.parse_stream_offset`."""
@@ -175,8 +176,7 @@ class MemoryLog:
         return Offsets.from_json(data["offsets"]) if data.get("topic") == self.topic else None
 
     def close(self) -> None:
-        """Remove the files behind the log."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """See `headway.source.Log.close`; there is nothing to let go of."""
 
 
 class Harness:
@@ -200,7 +200,6 @@ class Harness:
             settings: Where sinks that follow the table of record are, such as `databases` by name.
             quality: How verdicts are told; by default they are kept as files below `state`, and told nobody.
         """
-        spark.dataSource.register(_MemorySource)
         self._spark = spark
         self._catalog = catalog
         self._zone = zone
@@ -300,69 +299,37 @@ class Harness:
         shutil.rmtree(self._work, ignore_errors=True)
 
 
-class _MemoryReader(SimpleDataSourceStreamReader):
-    def __init__(self, options: Mapping[str, str]) -> None:
-        self._topic = options["topic"]
-        self._folder = Path(options["folder"])
-        self._start = {int(p): int(o) for p, o in json.loads(options["start"]).items()}
-        self._limit = int(options["limit"])
-        self._lagging = set(json.loads(options["lagging"]))
+class _Stream:
+    """Decides what a stream reads of a memory log, as `headway.run.driven.Driver` says."""
 
-    def initialOffset(self) -> dict[str, object]:  # noqa: N802
-        return self._offset(self._start)
+    def __init__(self, spark: SparkSession, log: MemoryLog, start: Offsets, limit: int | None) -> None:
+        self._spark = spark
+        self._log = log
+        self._start = start
+        self._limit = limit
 
-    def read(self, start: dict[str, Any]) -> tuple[Iterator[tuple[Any, ...]], dict[str, object]]:
+    def next(self, start: str | None) -> str:
         """Take up to the limit, turn by turn from each partition, lagging ones last."""
-        at = {int(p): int(o) for p, o in start["offsets"].items()}
-        left = self._limit or None
-        taken = []
-        for group in (set(at) - self._lagging, self._lagging & set(at)):
-            records = {p: self._load(p)[at[p] :] for p in sorted(group)}
-            turns = max((len(r) for r in records.values()), default=0)
-            for turn in range(turns):
-                for p, queue in records.items():
-                    if turn < len(queue) and (left is None or left > 0):
-                        taken.append(queue[turn])
+        at = dict(self._start if start is None else self._read(start))
+        left = self._limit
+        lagging = set(self._log.lagging)
+        for group in (at.keys() - lagging, at.keys() & lagging):
+            waiting = {p: len(self._log._records.get(p, [])) - at[p] for p in sorted(group)}
+            for turn in range(max(waiting.values(), default=0)):
+                for p, count in waiting.items():
+                    if turn < count and left != 0:
                         at[p] += 1
                         left = None if left is None else left - 1
-            if taken:
+            if any(waiting.values()):
                 break
-        return iter([_row(self._topic, r) for r in taken]), self._offset(at)
+        return json.dumps({"topic": self._log.topic, "offsets": Offsets(at).to_json()})
 
-    def readBetweenOffsets(  # noqa: N802
-        self, start: dict[str, Any], end: dict[str, Any]
-    ) -> Iterator[tuple[Any, ...]]:
-        for p, stop in end["offsets"].items():
-            for record in self._load(int(p))[int(start["offsets"].get(p, 0)) : int(stop)]:
-                yield _row(self._topic, record)
+    def rows(self, start: str | None, end: str) -> DataFrame:
+        """Return the records between two offsets."""
+        begin = self._start if start is None else self._read(start)
+        return self._log.read(self._spark, begin, self._read(end))
 
-    def _load(self, partition: int) -> list[dict[str, Any]]:
-        file = self._folder / f"{partition}.jsonl"
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-    def _offset(self, at: Mapping[int, int]) -> dict[str, object]:
-        return {"topic": self._topic, "offsets": {str(p): o for p, o in sorted(at.items())}}
-
-
-class _MemorySource(DataSource):
-    @classmethod
-    def name(cls) -> str:
-        return _FORMAT
-
-    def schema(self) -> str:
-        return _RAW
-
-    def simpleStreamReader(self, schema: StructType) -> _MemoryReader:  # noqa: N802
-        return _MemoryReader(dict(self.options))
-
-
-def _row(topic: str, record: Mapping[str, Any]) -> tuple[Any, ...]:
-    return (
-        None if record["key"] is None else base64.b64decode(record["key"]),
-        None if record["value"] is None else base64.b64decode(record["value"]),
-        topic,
-        record["partition"],
-        record["offset"],
-        instant.to_datetime(record["timestamp"]),
-        None,
-    )
+    def _read(self, text: str) -> Offsets:
+        offsets = self._log.parse_stream_offset(text)
+        assert offsets is not None
+        return offsets
