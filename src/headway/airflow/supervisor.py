@@ -45,6 +45,7 @@ class SupervisorOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not 
         table: The pipeline's table of record, whose asset is changed.
         max_lag: Fail where the stream has published less far than the log is provably complete by more
             than this, in event time. None says nothing.
+        submit: Options of `headway submit`, which then runs the stream; None runs it on the worker.
         **arguments: Airflow's own.
     """
 
@@ -60,6 +61,7 @@ class SupervisorOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not 
         mode: str,
         table: str,
         max_lag: timedelta | None = None,
+        submit: Sequence[str] | None = None,
         **arguments: Any,
     ) -> None:
         tries = {"retries": 2, "retry_delay": timedelta(minutes=1)}
@@ -70,6 +72,7 @@ class SupervisorOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not 
         self.mode = mode
         self.table = table
         self.max_lag = max_lag
+        self.submit = submit
         self._child: Child | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -105,7 +108,8 @@ class SupervisorOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not 
         """Start the stream, wait until it holds its lease, and return the status then."""
         log = self.project / ".headway" / "logs" / f"{self.pipeline}_{self.mode}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        words = [*self.command, "run", self.pipeline, "--mode", self.mode]
+        way = "run" if self.submit is None else "submit"
+        words = [*self.command, way, self.pipeline, "--mode", self.mode, *(self.submit or ())]
         with log.open("ab") as out:
             stream = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
