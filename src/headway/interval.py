@@ -93,6 +93,8 @@ class Grid:
         moment = instant.clamp(moment)
         if not self.is_calendar:
             return moment - moment % self.length
+        if moment < instant.BEGINNING + _DAY:  # it may lie in the year 0 of the zone
+            return instant.BEGINNING
         local = instant.to_datetime(moment).astimezone(ZoneInfo(self.zone))
         return _midnight(local, self.zone)
 
@@ -111,6 +113,7 @@ class Grid:
         """
         if not self.is_calendar:
             return boundary + self.length
+        boundary = max(boundary, instant.BEGINNING + _DAY)
         local = instant.to_datetime(boundary).astimezone(ZoneInfo(self.zone))
         return _midnight(local + timedelta(days=1), self.zone)
 

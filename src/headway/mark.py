@@ -36,11 +36,11 @@ class Mark:
 
 
 def joined(marks: Iterable[Mark]) -> tuple[Mark, ...]:
-    """Merge neighbours that were met; a failed unit stays on its own."""
+    """Merge neighbours of which the same was found."""
     merged: list[Mark] = []
     for mark in sorted(marks, key=lambda m: m.interval):
         last = merged[-1] if merged else None
-        if last is not None and last.is_met and mark.is_met and last.interval.end == mark.interval.start:
+        if last is not None and last.failed == mark.failed and last.interval.end == mark.interval.start:
             merged[-1] = replace(last, interval=Interval(last.interval.start, mark.interval.end))
         else:
             merged.append(mark)
@@ -48,11 +48,5 @@ def joined(marks: Iterable[Mark]) -> tuple[Mark, ...]:
 
 
 def without(marks: Iterable[Mark], hole: Interval) -> tuple[Mark, ...]:
-    """Return marks with a range taken out of those that were met; failed units that meet it go as a whole."""
-    left: list[Mark] = []
-    for mark in marks:
-        if not mark.interval.meets(hole):
-            left.append(mark)
-        elif mark.is_met:
-            left += [replace(mark, interval=part) for part in mark.interval.minus(hole)]
-    return tuple(left)
+    """Return marks with a range taken out; a unit that is left in part has to be judged anew."""
+    return tuple(replace(mark, interval=part) for mark in marks for part in mark.interval.minus(hole))

@@ -60,6 +60,8 @@ class Ownership:
     """Hash of that batch's inputs."""
     marks: Mapping[str, tuple[Mark, ...]] = field(default_factory=dict)
     """What suites have found: of the result under the empty name, of a source under its own."""
+    begun: Mapping[str, int] = field(default_factory=dict)
+    """Where the first unit begins that a suite has judged, by subject."""
     tallies: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     """By the start of a unit that is not judged yet: what was counted of its rows that rules have rejected."""
 
@@ -123,7 +125,14 @@ class Ownership:
         found = tuple(marks)
         for new in found:
             kept = mark.without(kept, new.interval)
-        return replace(self, marks={**self.marks, subject: mark.joined([*kept, *found])})
+        if not found:
+            return self
+        first = min(new.interval.start for new in found)
+        return replace(
+            self,
+            marks={**self.marks, subject: mark.joined([*kept, *found])},
+            begun={**self.begun, subject: min(first, self.begun.get(subject, first))},
+        )
 
     def without_marks(self, subject: str, interval: Interval) -> Ownership:
         """Return the map after a range has changed, so that its units have to be judged anew."""
@@ -131,10 +140,6 @@ class Ownership:
         if kept == self.marks.get(subject, ()):
             return self
         return replace(self, marks={**self.marks, subject: kept})
-
-    def is_judged(self, subject: str, unit: Interval) -> bool:
-        """Tell whether a suite has judged a whole unit."""
-        return any(m.interval.contains(unit) for m in self.marks.get(subject, ()))
 
     def with_tallies(self, tallies: Mapping[int, Mapping[str, Any]]) -> Ownership:
         """Return the map with other numbers of rejected rows for some units; empty ones take a unit's away."""
@@ -191,6 +196,7 @@ class Ownership:
                 "batch": self.batch,
                 "batch_fingerprint": self.batch_fingerprint,
                 "marks": {subject: [m.to_json() for m in marks] for subject, marks in self.marks.items()},
+                "begun": {subject: instant.iso(start) for subject, start in self.begun.items()},
                 "tallies": {instant.iso(unit): tally for unit, tally in self.tallies.items()},
             },
             separators=(",", ":"),
@@ -213,6 +219,7 @@ class Ownership:
             batch=data["batch"],
             batch_fingerprint=data["batch_fingerprint"],
             marks={s: tuple(Mark.from_json(m) for m in marks) for s, marks in data.get("marks", {}).items()},
+            begun={subject: instant.parse(start) for subject, start in data.get("begun", {}).items()},
             tallies={instant.parse(unit): tally for unit, tally in data.get("tallies", {}).items()},
         )
 

@@ -77,7 +77,8 @@ def rejected(spark, placed):
 def marks(harness, placed, log, subject=RESULT):
     with harness.job(placed, {"s": log}, MODES["hourly"]) as job:
         found = job.target.ownership().marks.get(subject, ())
-    return [(str(m.interval), m.failed) for m in found]
+        gate = job.gate if subject == RESULT else job.source_gates[subject]
+        return [(str(unit), m.failed) for m in found for unit in gate.within(m.interval)]
 
 
 @pytest.mark.parametrize("gate", ["hold", "mark"])
@@ -293,3 +294,31 @@ def test_who_reads_meanwhile_never_sees_a_rejected_row_or_a_unit_that_failed(
     assert len(seen) > 2  # it was looked at while it ran
     assert all(v > 0 and time < "01 06" for rows in seen for time, _, v in rows)
     assert len(seen[-1]) == 10
+
+
+def test_a_sources_units_before_its_first_record_are_not_judged_however_often_a_run_finds_nothing(
+    harness, define, suite, log
+):
+    suite("input", COUNT, per="1 hour")
+    placed = harness.place(pipeline_of(define, quality=None, facts='quality="input"'))
+    put(log, "05:10")
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    put(log, "05:20"), put(log, "10:00")
+    with pytest.raises(FailedRuleError, match="T06:00:00Z/"):  # the first hour that is empty behind it
+        harness.run_again(placed, {"s": log}, MODES["hourly"])
+    assert len(shown(harness, placed)) == 2
+
+
+def test_a_suite_that_changes_within_a_unit_judges_all_of_it(harness, define, suite, log):
+    suite("rules", RANGE, gate="mark")
+    placed = harness.place(pipeline_of(define))
+    put(log, "01:10", v=50), put(log, "02:10", v=60), put(log, "06:00")
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    suite("rules", NOT_NULL, RANGE, gate="mark")
+    put(log, "12:00", k=None), put(log, "15:00"), put(log, "03:00", day=2)
+    report = harness.run_again(placed, {"s": log}, MODES["hourly"])
+    (judged,) = report.failed
+    assert [judged.found(rule) for rule in ("has k", "v fits")] == [
+        "1 of 5 values break it (20 %)",
+        "2 of 5 values break it (40 %)",
+    ]

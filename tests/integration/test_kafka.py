@@ -107,6 +107,27 @@ def test_a_stream_ends_at_a_cut_with_everything_before_it_published(
     log.close()
 
 
+def test_a_record_of_a_topic_comes_in_by_decision(broker, topic, send, spark, define, harness):
+    from headway.run.books import Books
+    from headway.testing import MODES
+
+    placed = harness.place(define(PIPELINE.format(topic=topic, kind="timestamp")))
+    log = opened(broker, topic)
+    for minute, arrived in ((10, 10), (20, 300), (240, 301), (500, 501)):
+        send({"n": 1, "at": instant.iso(START + minute * 60 * instant.SECOND)}, arrived)
+
+    def counts():
+        harness.run_again(placed, {"s": log}, MODES["hourly"], complete=True)
+        return {r["window"]["start"].hour: r["n"] for r in harness.table(placed).collect()}
+
+    assert counts() == {0: 1, 8: 1}
+    books = Books(spark, placed.name, placed.sink.table)
+    held = spark.table(books.name("quarantine")).select("source", "log", "topic", "partition", "offset")
+    assert books.decide(held, decision="replay", by="a test") == (1, 2)
+    assert counts() == {0: 2, 4: 1, 8: 1}
+    log.close()
+
+
 def test_a_range_is_read_with_bytes_headers_and_place(broker, topic, send, spark):
     send({"n": 1}, 0)
     send(b"\xff\x00", 1, headers=[("h", b"x")])

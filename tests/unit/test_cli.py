@@ -107,3 +107,39 @@ def test_help_is_quick_because_nothing_heavy_is_imported():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
     assert time.monotonic() - began < 30
+
+
+def test_check_ends_with_2_for_a_suite_that_is_wrong_and_tells_the_others(project_copy, tmp_path):
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(project_copy, folder, ignore=shutil.ignore_patterns(".headway", "spark-warehouse"))
+    for name in ("aircraft_days", "departures", "first_seen", "flights_with_weather"):
+        (folder / "pipelines" / f"{name}.py").unlink()
+    suite = folder / "quality" / "departures.json"
+    shutil.copy(suite, suite.with_name("punctuality.json"))
+    punctuality = folder / "pipelines" / "punctuality.py"
+    punctuality.write_text(
+        punctuality.read_text().replace("output_time=", 'quality="punctuality", output_time=', 1)
+    )
+    rule = {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 1}}
+    full = {"name": "full", "expectations": [rule], "meta": {"gate": "mark"}}
+    suite.with_name("congestion.json").write_text(json.dumps(full))
+    congestion = folder / "pipelines" / "congestion.py"
+    congestion.write_text(
+        congestion.read_text().replace("output_time=", 'quality="congestion", output_time=', 1)
+    )
+    done = headway(folder, "--json", "check")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    found = {p["pipeline"]: p for p in json.loads(done.stdout)["pipelines"]}
+    assert (
+        "punctuality.json:5: rule has a number: there is no column 'flight'" in found["punctuality"]["says"]
+    )
+    assert found["congestion"]["quality"] == {
+        "suite": "full",
+        "per": "1 day",
+        "gate": "mark",
+        "rules": [{"id": "table_row_count_to_be_between", "about": "set", "on_fail": "fail"}],
+        "native": [],
+    }

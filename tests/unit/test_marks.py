@@ -9,32 +9,26 @@ from headway.ownership import Ownership, Segment
 MET, FAILED = (), ("two rows",)
 
 
-def test_neighbours_that_were_met_are_one_and_failed_units_stay_apart():
+def test_neighbours_of_which_the_same_was_found_are_one():
     marks = [Mark(Interval(20, 30), FAILED), Mark(Interval(0, 10), MET), Mark(Interval(10, 20), MET)]
-    marks.append(Mark(Interval(30, 40), FAILED))
+    marks += [Mark(Interval(30, 40), FAILED), Mark(Interval(40, 50), ("another",))]
     assert joined(marks) == (
         Mark(Interval(0, 20), MET),
-        Mark(Interval(20, 30), FAILED),
-        Mark(Interval(30, 40), FAILED),
+        Mark(Interval(20, 40), FAILED),
+        Mark(Interval(40, 50), ("another",)),
     )
 
 
-def test_a_range_that_changes_takes_the_verdicts_of_its_units_away():
-    marks = (Mark(Interval(0, 20), MET), Mark(Interval(20, 30), FAILED))
-    assert without(marks, Interval(5, 6)) == (
-        Mark(Interval(0, 5), MET),
-        Mark(Interval(6, 20), MET),
-        Mark(Interval(20, 30), FAILED),
-    )
-    assert without(marks, Interval(25, 26)) == (Mark(Interval(0, 20), MET),)
+def test_a_range_that_changes_takes_its_verdicts_away():
+    marks = (Mark(Interval(0, 20), MET), Mark(Interval(20, 40), FAILED))
+    assert without(marks, Interval(15, 25)) == (Mark(Interval(0, 15), MET), Mark(Interval(25, 40), FAILED))
 
 
-def test_what_is_published_anew_is_not_judged_any_more():
+def test_what_is_published_anew_is_not_judged_any_more_and_where_judging_began_stays():
     ownership = Ownership().with_marks("", [Mark(Interval(0, 10), MET), Mark(Interval(10, 20), FAILED)])
-    assert ownership.is_judged("", Interval(0, 10))
     after = ownership.with_final(Segment(Interval(0, 10), "hourly", "bounded", 2, "x"))
-    assert not after.is_judged("", Interval(0, 10))
-    assert after.is_judged("", Interval(10, 20))
+    assert after.marks[""] == (Mark(Interval(10, 20), FAILED),)
+    assert after.begun[""] == 0
 
 
 def test_a_verdict_takes_the_place_of_the_one_before():

@@ -15,10 +15,10 @@ from headway.interval import Interval
 from headway.offsets import Offsets
 from headway.ownership import Ownership
 from headway.pipeline import Pipeline
+from headway.quality.masking import masked
 from headway.result import Result
 from headway.run.books import Books
 from headway.run.decisions import POSITION
-from headway.run.masking import masked
 from headway.sinks.iceberg_history import History
 
 if TYPE_CHECKING:
@@ -89,8 +89,10 @@ class _Entries:
         if wanted.fate is not None:
             found = found.filter(F.col("fate") == wanted.fate)
         if wanted.rule is not None:
-            rules = F.split(F.regexp_replace("reason", "^breaks ", ""), ", ")
-            found = found.filter((F.col("fate") == "rejected") & F.array_contains(rules, wanted.rule))
+            listed = F.concat(F.regexp_replace("reason", "^breaks ", ", "), F.lit(", "))
+            found = found.filter(
+                (F.col("fate") == "rejected") & F.contains(listed, F.lit(f", {wanted.rule}, "))
+            )
         return found.filter(_within("arrival", wanted.span)).drop("__n", "asked", "attempt")
 
     def rows(self, wanted: Wanted) -> DataFrame:
@@ -302,8 +304,9 @@ def _value(value: bytes | None, hidden: Sequence[str]) -> object:
     if value is None:
         return None
     try:
-        return masked(json.loads(value), hidden)
+        read = json.loads(value)
     except ValueError:
-        if hidden:
-            return f"{len(value)} bytes that are not JSON, so nothing of them can be masked"
-        return bytes(value).decode(errors="backslashreplace")
+        read = bytes(value).decode(errors="backslashreplace")
+    if hidden and not isinstance(read, dict):
+        return f"{len(value)} bytes that are no JSON object, so nothing of them can be masked"
+    return masked(read, hidden)

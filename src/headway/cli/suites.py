@@ -13,13 +13,11 @@ from headway.cli.sessions import spark_for, working
 from headway.errors import CallError, suggestion
 from headway.interval import Grid, Interval
 from headway.pipeline import Pipeline
-from headway.plan.analysis import record_schema
 from headway.quality import profile, proposal
 from headway.quality import suite as reading
 from headway.quality.suite import Suite
 from headway.result import Result
-from headway.run import admission
-from headway.run.admission import FATE, Fate
+from headway.run import sample
 from headway.run.files import Files
 from headway.run.validations import Validations
 
@@ -28,9 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = ["docs", "new"]
 
+_SAMPLE = 1_000_000
+"""How many records of a source are read at most."""
+
 
 def new(context: Context, name: str, source: str | None, span: Interval | None, per: str) -> None:
-    """Propose a suite from a pipeline's visible rows, or from the admitted records of a source, and write it."""
+    """Propose a suite from a pipeline's visible rows, or from a source's newest admitted records, and write it."""
     project = context.project
     pipeline = project.pipeline(name)
     if source is not None and source not in pipeline.sources:
@@ -51,7 +52,7 @@ def new(context: Context, name: str, source: str | None, span: Interval | None, 
         seen = profile.profile(chosen, result.moment, units, mask=project.config.quality.mask)
     if not seen.rows:
         raise CallError("there is no row to propose a suite from", hint="Name another --start and --end.")
-    of = f"rows of {pipeline.sink.table}" if source is None else f"records of the source {source}"
+    of = f"rows of {pipeline.sink.table}" if source is None else f"newest records of the source {source}"
     proposed = proposal.propose(seen, keys=() if source is not None else pipeline.sink.keys, output_time=time)
     _write(
         file,
@@ -81,15 +82,8 @@ def _rows(context: Context, pipeline: Pipeline, source: str | None) -> Iterator[
                 raise CallError(f"pipeline {pipeline.name!r} has published nothing yet", hint="Run it first.")
             yield spark.table(pipeline.sink.table)
         return
-    from pyspark.sql import functions as F
-
-    given = pipeline.sources[source]
     with working(context, pipeline) as (spark, logs):
-        log = logs[source]
-        raw = log.read(spark, log.begins(), log.ends().offsets)
-        admitted = F.col(FATE).isin(int(Fate.ADMITTED), int(Fate.CORRECTABLE))
-        columns = [f"`{field.name}`" for field in record_schema(given).fields]
-        yield admission.judge(raw, given).filter(admitted).select(*columns)
+        yield sample.newest(spark, pipeline.sources[source], logs[source], _SAMPLE)
 
 
 def _write(file: Path, text: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -96,7 +96,7 @@ class Checks:
 
     def marked(self, frame: DataFrame) -> DataFrame:
         """Add the mark; the other methods' columns are for frames that have it."""
-        return frame.withColumn(MARK, self._mark())
+        return frame.withColumn(MARK, self._mark)
 
     def broken(self) -> Column:
         """Return the ids of all rules about a row that a row breaks, in the suite's order; maybe empty."""
@@ -115,14 +115,19 @@ class Checks:
         """Return whether a row breaks a rule that quarantines; never null."""
         return self._breaks_any({"quarantine"})
 
-    def counts(self) -> list[Column]:
+    def counts(self, where: Column | None = None, before: str = "") -> list[Column]:
         """Return aggregates for `observe` or `agg` over a marked frame of all rows.
 
         Rules about a row count over all rows, rules about a set over those that are not rejected.
+
+        Args:
+            where: The rows that count, or None for all.
+            before: Put before the aggregates' names.
         """
         from pyspark.sql import functions as F
 
-        return self._all.columns + self._kept.columns or [F.count(F.lit(1)).alias("r")]
+        found = self._all.columns(where, before) + self._kept.columns(where, before)
+        return found or [F.count(F.lit(1)).alias(f"{before}r")]
 
     def merged(self, whole: Tally, rejected: Tally) -> Tally:
         """Return the tally of all rows.
@@ -287,7 +292,9 @@ class Checks:
             comparing.refuse_values(self._session, named.name, named.type, comparison.values)
         return Domain(sql)
 
+    @cached_property
     def _mark(self) -> Column:
+        """The mark, made once: each part of an expression is a call into the JVM."""
         from pyspark.sql import functions as F
 
         def word(part: Sequence[_RowRule]) -> Column:

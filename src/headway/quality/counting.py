@@ -52,7 +52,16 @@ class Counters:
         self._prefix = prefix
         self._gate = gate
         self._names: dict[tuple[str | None, ...], str] = {}
-        self.columns: list[Column] = []
+        self._parts: list[tuple[str, Column, Callable[[Column], Column]]] = []
+
+    def columns(self, where: Column | None = None, before: str = "") -> list[Column]:
+        """Return the aggregates, over the rows of a condition alone, with something put before their names."""
+        from pyspark.sql import functions as F
+
+        return [
+            of(value if where is None else F.when(where, value)).alias(before + name)
+            for name, value, of in self._parts
+        ]
 
     def count(self, what: str, domain: Domain, value: Column | None = None) -> str:
         """Count the rows of a domain, or those in which a value is not null; return the number's name."""
@@ -82,7 +91,7 @@ class Counters:
             for gate in gates:
                 value = F.when(gate, value)
             self._names[key] = name
-            self.columns.append(of(value).alias(name))
+            self._parts.append((name, value, of))
         return self._names[key]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from headway.quality.masking import is_masked
+
 __all__ = ["hidden"]
 
 _SHOWN = "***"
@@ -47,7 +49,7 @@ def _speaks_of(kwargs: Mapping[str, Any], columns: Collection[str]) -> bool:
     for key, value in kwargs.items():
         if key.startswith("column"):
             named += value if isinstance(value, list) else [value]
-    return any(part in columns for name in named for part in (str(name), *str(name).split(".")))
+    return any(is_masked(str(name), columns) for name in named)
 
 
 def _without_values(value: Any) -> Any:

@@ -45,7 +45,8 @@ def propose(seen: Profile, *, keys: Sequence[str] = (), output_time: str | None 
     if keys:
         found.append(_unique(seen, list(keys)))
     for column in seen.columns:
-        found += _nullity(seen, column)
+        is_key = any(column.name == key or column.name.startswith(f"{key}.") for key in keys)
+        found += _nullity(seen, column, is_key=is_key)
         if column.name != output_time and not column.name.startswith(f"{output_time}."):
             found += _values(column)
     return found
@@ -108,14 +109,17 @@ def _unique(seen: Profile, keys: list[str]) -> Proposed:
     )
 
 
-def _nullity(seen: Profile, column: Seen) -> Iterator[Proposed]:
+def _nullity(seen: Profile, column: Seen, *, is_key: bool) -> Iterator[Proposed]:
     type_ = "expect_column_values_to_not_be_null"
     missing = seen.rows - column.filled
     if not seen.rows or not column.filled:
         return
     if not missing:
         yield Proposed(
-            type=type_, kwargs={"column": column.name}, note=f"Seen: none of {seen.rows:,} rows is null."
+            type=type_,
+            kwargs={"column": column.name},
+            note=f"Seen: none of {seen.rows:,} rows is null.",
+            severity="critical" if is_key else "warning",
         )
         return
     # Half as many nulls more as in the worst unit.

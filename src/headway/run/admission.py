@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ADMITTED",
+    "DECIDED",
     "ERROR",
     "FATE",
     "PARSED",
@@ -41,6 +42,8 @@ RAW = "__raw"
 """Column with the bytes of the value; Spark prunes it where nobody asks."""
 PARSED = "__parsed"
 """Column with what a record was parsed to, where its log keeps that; see `parse`."""
+DECIDED = "__decided"
+"""Column that tells which raw records a person has decided to take in, late or early as they are."""
 _CORRUPT = "__corrupt"
 _BROKEN = "__broken"
 _EMPTY = "__empty"
@@ -82,28 +85,29 @@ Places = Mapping[int, Collection[int]]
 """Records by partition and offset."""
 
 
-def judge(
-    raw: DataFrame, source: Source, checks: Checks | None = None, *, decided: Places | None = None
-) -> DataFrame:
+def judge(raw: DataFrame, source: Source, checks: Checks | None = None) -> DataFrame:
     """Parse raw records and add the columns `__fate` (an int, see `Fate`), `__raw` and those of `log_field`.
 
     The event time becomes a TIMESTAMP. Nothing here can fail for the content of a record:
     what cannot be read is a dead letter.
 
     Args:
-        raw: As `Log.read` gives them.
+        raw: As `Log.read` gives them; maybe with a column `DECIDED`.
         source: Whose facts decide.
         checks: The source's suite, compiled.
-        decided: Records that a person has decided to take in, late or early as they are.
     """
     named = _marked(raw, source, checks)
-    fate = _fate(source, checks, decided or {})
+    fate = _fate(source, checks, has_decided=DECIDED in named.columns)
     return named.select(*_judged_columns(source), fate.alias(FATE))
 
 
 def _marked(raw: DataFrame, source: Source, checks: Checks | None) -> DataFrame:
     named = _taken(raw, source) if PARSED in raw.columns else _parsed(raw, source)
     return named if checks is None else checks.marked(named)
+
+
+def _decided_column(raw: DataFrame) -> list[str]:
+    return [DECIDED] if DECIDED in raw.columns else []
 
 
 def _judged_columns(source: Source) -> list[str]:
@@ -145,6 +149,7 @@ def _parsed(raw: DataFrame, source: Source) -> DataFrame:
         F.col("value").isNull().alias(_EMPTY),
         F.col("value").alias(RAW),
         *_log_columns(),
+        *_decided_column(raw),
     )
     e = _event_time(F.col(f"{_VALUE}.{source.event_time}"), values[source.event_time].dataType.simpleString())
     columns = {f.name: F.col(f"{_VALUE}.`{f.name}`") for f in values.fields} | {source.event_time: e}
@@ -154,6 +159,7 @@ def _parsed(raw: DataFrame, source: Source) -> DataFrame:
         RAW,
         _EMPTY,
         _is_broken(source).alias(_BROKEN),
+        *_decided_column(raw),
     )
 
 
@@ -175,6 +181,7 @@ def _taken(raw: DataFrame, source: Source) -> DataFrame:
         F.col("value").alias(RAW),
         F.col("is_empty").alias(_EMPTY),
         F.col("is_broken").alias(_BROKEN),
+        *_decided_column(raw),
     )
 
 
@@ -185,13 +192,12 @@ def _log_columns() -> list[Column]:
     return [F.col(column).alias(f"__{field}") for field, column in _LOG.items()]
 
 
-def errors(
-    raw: DataFrame, source: Source, checks: Checks | None = None, *, decided: Places | None = None
-) -> DataFrame:
+def errors(raw: DataFrame, source: Source, checks: Checks | None = None) -> DataFrame:
     """Return raw records as `judge` does, with `__error` besides: the reason in words; for the quarantine."""
     from pyspark.sql import functions as F
 
-    marked = _marked(raw, source, checks).withColumn(FATE, _fate(source, checks, decided or {}))
+    named = _marked(raw, source, checks)
+    marked = named.withColumn(FATE, _fate(source, checks, has_decided=DECIDED in named.columns))
     words = (
         F.when(
             F.col(FATE) == Fate.DEAD,
@@ -290,13 +296,13 @@ def _event_time(value: Column, kind: str) -> Column:
     return F.when((value >= oldest) & (value < newest), value)
 
 
-def _fate(source: Source, checks: Checks | None, decided: Places) -> Column:
+def _fate(source: Source, checks: Checks | None, *, has_decided: bool) -> Column:
     from pyspark.sql import functions as F
 
     delay = F.unix_micros(log_field("arrival")) - event_time(source)
     is_late, is_early = delay > source.too_late_micros, delay < -source.earliness_micros
-    if decided:
-        is_out_of_time = ~is_among(decided, log_field("partition"), log_field("offset"))
+    if has_decided:
+        is_out_of_time = ~F.col(DECIDED)
         is_late, is_early = is_late & is_out_of_time, is_early & is_out_of_time
     fate = (
         F.when(F.col(_EMPTY), int(Fate.TOMBSTONE))

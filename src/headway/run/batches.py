@@ -160,6 +160,7 @@ class Batches:
         query: StreamingQuery | None,
     ) -> None:
         job, target = self._job, self._job.target
+        base = target.history.visible() if self._hidden is None else None
         ownership = target.ownership() if self._hidden is None else self._hidden.commit.ownership
         published = self.closed_through
         closed = min(max(published, entry.watermark - job.analysis.reach.ahead), self.end)
@@ -172,15 +173,19 @@ class Batches:
         split = None if job.gate is None else job.gate.split(owned)
         owned = owned if split is None else split.kept
         takes_over = ownership.open_rows and ownership.stream != self._lineage.name
-        if takes_over and job.gate is not None:
+        if job.gate is not None and self._lineage.is_new and batch_id == 0:
+            # A lineage before this one, published or not, may have set rows aside that come again now.
             job.books.forget_rejected(Interval(published, instant.END))
-            commit = replace(commit, ownership=taken_over(job.gate, commit.ownership))
-        staged = self._stage(owned, commit, Interval(published, instant.END) if takes_over else None)
+        if job.gate is not None and takes_over:
+            known = taken_over(job.gate, ownership).tallies
+            commit = replace(commit, ownership=replace(commit.ownership, tallies=known))
+        staged = self._stage(owned, commit, Interval(published, instant.END) if takes_over else None, base)
         # A straggler is below what Spark has evicted, or below what was final before this run.
         past = max(entry.watermark, self._final + job.analysis.reach.ahead - 1)
         scans, arrivals = self._scans(readings, past, query)
+        rejected = 0
         if split is not None:
-            staged = self._set_aside(split, staged)
+            staged, rejected = self._set_aside(split, staged)
         staged, quarantined = self._look_again(readings, scans, past, entry.watermark, staged)
         job.held.check()
         read = {n: entry.ends.get(n, progress.read) for n, progress in self.progress.items()}
@@ -195,24 +200,24 @@ class Batches:
         for name, reading in readings.items():
             self.progress[name] = Progress(read=reading.end, arrivals=arrivals[name])
         self._report.batches += 1
+        self._report.rejected += rejected
         self.watermark = entry.watermark
         self._passed(closed)
 
-    def _set_aside(self, split: Split, staged: Staged) -> Staged:
-        """Set the rows aside that rules have rejected, and count them by unit for when that is judged."""
+    def _set_aside(self, split: Split, staged: Staged) -> tuple[Staged, int]:
+        """Set the rows aside that rules have rejected, counted by unit for when that is judged; return how many."""
         job, commit = self._job, staged.commit
         assert job.gate is not None
         _, is_dirty = job.gate.counted(split, staged.rows)
         if not is_dirty:
-            return staged
+            return staged, 0
         known = commit.ownership.tallies
-        added = {
-            unit: together(job.gate, dict(known.get(unit, {})), new)
-            for unit, new in set_aside(job, job.gate, split, commit, self._report, replaced=None).items()
-        }
-        if not added:
-            return staged
-        return job.target.amend(staged, replace(commit, ownership=commit.ownership.with_tallies(added)))
+        counted, rejected = set_aside(job, job.gate, split, commit, replaced=None)
+        if not rejected:
+            return staged, 0
+        added = {unit: together(job.gate, dict(known.get(unit, {})), new) for unit, new in counted.items()}
+        after = commit.ownership.with_tallies(added)
+        return job.target.amend(staged, replace(commit, ownership=after)), rejected
 
     def _commit_of(
         self,
@@ -269,10 +274,10 @@ class Batches:
         read, counted = self.progress[name].read, ownership.position.get(name)
         return read if counted is None else read.greatest(counted)
 
-    def _stage(self, rows: DataFrame, commit: Commit, replaced: Interval | None) -> Staged:
+    def _stage(self, rows: DataFrame, commit: Commit, replaced: Interval | None, base: int | None) -> Staged:
         target = self._job.target
         if self._job.shows_by != "upsert" or replaced is not None:
-            return target.stage(rows, commit, replace=replaced, onto=self._hidden)
+            return target.stage(rows, commit, replace=replaced, onto=self._hidden, base=base)
         return target.stage_upsert(rows, commit, onto=self._hidden)
 
     def _scans(

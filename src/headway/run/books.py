@@ -89,8 +89,9 @@ class Books:
         if done.get("0", 0) >= number:
             return 0
         place = ["source", "log", "partition", "offset"]
-        before = self._spark.table(name).groupBy(*place).agg((F.max("attempt") + 1).alias("attempt"))
-        rows = _quarantined(rejected, source, log).join(F.broadcast(before), place)
+        held = self._spark.table(name).filter((F.col("source") == source) & (F.col("log") == log))
+        before = held.groupBy(*place).agg((F.max("attempt") + 1).alias("attempt"))
+        rows = _quarantined(rejected, source, log).join(before, place)
         columns = self._spark.table(name).columns
         position[f"decisions {source}"] = {"0": number}
         return self._written(name, rows.select(*columns), position)
@@ -105,30 +106,35 @@ class Books:
             replaced: Range whose rejected rows make way, in bounded modes.
             batch: Lineage and number of a stream's batch.
         """
-        name = self.name("rejected")
         if replaced is not None:
             self.forget_rejected(replaced)
-        handle = java_table(self._spark, name)
-        position = self._position(handle)
         if batch is not None:
-            if position.get(batch[0], {}).get("0", -1) >= batch[1]:
-                return
-            position[batch[0]] = {"0": batch[1]}
-        self._written(name, rows, position)
+            self._forget(f"lineage = '{escaped(batch[0])}' AND batch_id = {batch[1]}")
+        rows.writeTo(self.name("rejected")).append()
 
     def forget_rejected(self, interval: Interval) -> None:
         """Take away the rejected rows of a range of output time, because it was computed anew."""
+        self._forget(Result(output_time="output_time", is_window=False, keys=()).condition(interval))
+
+    def _forget(self, mine: str) -> None:
         name = self.name("rejected")
-        mine = Result(output_time="output_time", is_window=False, keys=()).condition(interval)
-        if (
-            java_table(self._spark, name).currentSnapshot() is None
-            or self._spark.table(name).filter(mine).isEmpty()
-        ):
+        if java_table(self._spark, name).currentSnapshot() is None:
             return
-        position = self._position(java_table(self._spark, name))
+        if self._spark.table(name).filter(mine).isEmpty():
+            return
         self._spark.sql(f"DELETE FROM {quoted(self._spark, name)} WHERE {mine}")
-        self._written(name, self._spark.table(name).limit(0), position)
         expire(self._spark, name)  # a person's erased records may have given rise to them
+
+    def decided_through(self) -> int:
+        """Return the newest decision's number; 0 where there is none."""
+        name = self.name("decisions")
+        if not self._spark.catalog.tableExists(name):
+            return 0
+        handle = java_table(self._spark, name)
+        for snapshot in ancestry(handle, handle.currentSnapshot()):
+            if snapshot.summary().get(_NUMBER) is not None:
+                return int(snapshot.summary().get(_NUMBER))
+        return 0
 
     def decisions(self) -> Decisions:
         """Return all that was decided so far."""
@@ -160,7 +166,7 @@ class Books:
             .orderBy("number")
             .toLocalIterator()
         )
-        return Decisions(quarantine=self.name("quarantine"), taken=taken)
+        return Decisions(quarantine=self.name("quarantine"), decided=name, taken=taken)
 
     def decide(self, what: DataFrame, *, decision: str, by: str) -> tuple[int, int]:
         """Write decisions down; returns the number that they have, and how many there are.

@@ -16,7 +16,7 @@ from headway import instant
 from headway.accounts import Accounts
 from headway.errors import CallError, FailedRuleError, LostDataError, NotYetClosedError
 from headway.frontier import frontier
-from headway.interval import Grid, Interval
+from headway.interval import Grid, Interval, coalesce
 from headway.mark import Mark
 from headway.mode import Mode
 from headway.offsets import Offsets
@@ -25,7 +25,16 @@ from headway.run import rejects
 from headway.run.decisions import POSITION
 from headway.run.inputs import Reading, Scan, observed, recount, require_left, result, scan_of, total
 from headway.run.job import Cut, Job, Report, digest, position_of
-from headway.run.judging import RESULT, HeldError, judge_closed, marked, raise_if_failed, settle
+from headway.run.judging import (
+    RESULT,
+    HeldError,
+    Settled,
+    judge_closed,
+    marked,
+    raise_if_failed,
+    settle,
+    tell,
+)
 from headway.run.judging_sources import judge_sources
 from headway.run.upstreams import News
 from headway.sink import Commit, Staged
@@ -95,7 +104,7 @@ def run(job: Job, request: Request, report: Report | None = None) -> Report:
     known = len(report.failed)
     try:
         _run(job, request, report)
-        raise_if_failed(job, report.failed[known:])
+        raise_if_failed(report.failed[known:])
     except FailedRuleError as exc:
         exc.report = report
         raise
@@ -104,7 +113,10 @@ def run(job: Job, request: Request, report: Report | None = None) -> Report:
 
 def _run(job: Job, request: Request, report: Report) -> None:
     job.check_identities(job.target.ownership())
+    known = len(report.failed)
     through = min(horizon(job, request), _judged_through(job, request, report))
+    if request.wanted is not None:
+        raise_if_failed(report.failed[known:])
     ownership = job.target.ownership()
     due = to_publish(job, request, ownership, through)
     if request.wanted is not None:
@@ -129,7 +141,8 @@ def _run(job: Job, request: Request, report: Report) -> None:
         if job.pipeline.emit == "early":
             _show_open(job, request, report)
         _look_at_the_rest(job, request, report)
-        settle_corrections(job, request, report)
+        # What has come since may have taken a source's verdict away.
+        settle_corrections(job, request, report, before=_judged_through(job, request, report))
     judge_closed(
         job,
         report,
@@ -186,14 +199,18 @@ def to_publish(job: Job, request: Request, ownership: Ownership, through: int) -
             return []
         begin = grid.floor(bounds[0])
         through = through - through % instant.SECOND if request.to_the_frontier else grid.floor(through)
+        was_cut = through < instant.END
         if request.complete:
             through = min(through, grid.ceiling(bounds[1]))
-        begin, through = _in_whole_units(job, request, begin, through)
+        begin, through = _in_whole_units(job, begin, through, to_the_end=request.complete and not was_cut)
         if ownership.segments:  # retention may have eaten what the first ones were made of
             begin = min(begin, ownership.segments[0].interval.start)
         if begin >= through:
             return []
         gaps = ownership.gaps(Interval(begin, through))
+        if job.gate is not None and job.gate.holds:
+            # A unit that is final in part is shown as a whole, too.
+            gaps = coalesce(Interval(max(begin, job.gate.units.floor(gap.start)), gap.end) for gap in gaps)
         return [piece for gap in gaps for piece in _pieces(gap, grid)]
     wanted = request.wanted
     if grid.floor(wanted.start) != wanted.start or grid.floor(wanted.end) != wanted.end:
@@ -222,13 +239,15 @@ def to_publish(job: Job, request: Request, ownership: Ownership, through: int) -
     return pieces
 
 
-def _in_whole_units(job: Job, request: Request, begin: int, through: int) -> tuple[int, int]:
+def _in_whole_units(job: Job, begin: int, through: int, *, to_the_end: bool) -> tuple[int, int]:
     """Return bounds of what is due that lie on units where the suite asks for it."""
     if job.gate is None:
         return begin, through
     units = job.gate.units
-    if job.gate.holds:
-        through = units.ceiling(through) if request.complete else units.floor(through)
+    if to_the_end:
+        through = units.ceiling(through)
+    elif job.gate.holds:
+        through = units.floor(through)
     return units.floor(begin), through
 
 
@@ -380,15 +399,18 @@ def _hold_back(
         FailedRuleError: Always.
     """
     unit = held.failed.unit
-    before = [piece for piece in pieces if piece.end <= unit.start]
+    before = [piece for whole in _wholes(job, pieces) if whole[-1].end <= unit.start for piece in whole]
     if before:
         _publish(job, request, before, report, take_all=False)
-    report.judge([held.failed])
+    base = job.target.history.visible()
     ownership = job.target.ownership()
-    after = ownership.with_marks(RESULT, [Mark(unit, held.failed.verdict.failed)])
-    if after != ownership:
-        marked(job, commit_of_map(job, request, after), is_last=True)
-    raise_if_failed(job, [held.failed])
+    is_older_shown = ownership.revision(unit) > 0
+    if not is_older_shown:
+        after = ownership.with_marks(RESULT, [Mark(unit, held.failed.verdict.failed)])
+        if after != ownership:
+            marked(job, commit_of_map(job, request, after), base=base, is_last=True)
+    tell(job, report, [held.failed])
+    raise_if_failed([held.failed], is_older_shown=is_older_shown)
 
 
 def _publish_once(
@@ -396,6 +418,7 @@ def _publish_once(
 ) -> None:
     from pyspark.sql import Observation
 
+    base = job.target.history.visible()
     ownership = job.target.ownership()
     span = Interval(pieces[0].start, pieces[-1].end)
     closed = ownership.closed_through or instant.BEGINNING
@@ -422,13 +445,19 @@ def _publish_once(
         job, request, None if is_open else span, revision, readings, lookups, after, touches=span
     )
     holds_rows = ownership.revision(span) > 0 or ownership.open_rows or ownership.stream is not None
-    split = None if job.gate is None else job.gate.split(rows)
+    split = None
+    if job.gate is not None:
+        whole = [] if is_open else [unit for unit in job.gate.within(span) if span.contains(unit)]
+        split = job.gate.split(rows, whole)
     kept = rows if split is None else split.kept
-    staged = job.target.stage(kept, commit, replace=span if holds_rows else None)
+    staged = job.target.stage(kept, commit, replace=span if holds_rows else None, base=base)
     scans = _scans(job, readings, observations, closed)
+    settled = Settled(staged)
     if split is not None:
-        staged = settle(job, split, staged, ownership, report, span=span, is_open=is_open)
-    _show(job, readings, scans, news, closed, span, staged, report)
+        settled = settle(job, split, staged, ownership, span=span, is_open=is_open)
+    _show(job, readings, scans, news, closed, span, settled.staged, report)
+    tell(job, report, settled.found)
+    report.rejected += settled.rejected
     if not is_open:
         report.intervals += [(piece, revision) for piece in pieces]
 
@@ -484,6 +513,8 @@ def _look_again(
         if scan.touching:
             touched += rejects.corrections(job, name, readings[name], closed, span)
     touched += rejects.beyond(_dependent(job, news, staged.commit.ownership), closed, span)
+    decided = _decided(job, news, staged.commit.ownership)
+    touched += decided if span is None else [part for t in decided for part in t.minus(span)]
     return rejects.queued(job, staged, touched), quarantined
 
 
@@ -591,7 +622,7 @@ def _news_of_inputs(job: Job, cut: Cut, ownership: Ownership) -> dict[str, News]
             found[_erasures_of(job, name)] = News(Offsets({0: number}), log.erased(known, number))
     new = cut.decisions.after(ownership.position.get(POSITION, Offsets({})).get(0, 0))
     if new.number:
-        touched = rejects.taken_in(job, cut.decisions, new)
+        touched = rejects.taken_in(job, new)
         found[POSITION] = News(Offsets({0: new.number}), touched, results=new.ranges)
     return found
 
@@ -603,16 +634,22 @@ def _erasures_of(job: Job, source: str) -> str:
 
 def take_up_news(job: Job, request: Request, until: int) -> None:
     """Have what a stream has read, with output times before `until`, corrected where inputs have changed since."""
+    base = job.target.history.visible()
     ownership = job.target.ownership()
     news = _news_of_inputs(job, request.cut, ownership)
     if not news:
         return
     after = _having_seen(news, ownership)
-    after = after.with_pending(rejects.beyond(_dependent(job, news, ownership), until, None))
-    # The stream does not come by a record again that somebody has decided to take in.
-    decided = {name: found for name, found in news.items() if name == POSITION}
-    after = after.with_pending(_dependent(job, decided, ownership))
-    marked(job, commit_of_map(job, request, after), is_last=True)
+    touched = [
+        *rejects.beyond(_dependent(job, news, ownership), until, None),
+        *_decided(job, news, ownership),
+    ]
+    marked(job, commit_of_map(job, request, rejects.pending(job, after, touched)), base=base, is_last=True)
+
+
+def _decided(job: Job, news: Mapping[str, News], ownership: Ownership) -> list[Interval]:
+    """Return the output times that decisions ask for, open ones too: nobody comes by those records again."""
+    return _dependent(job, {name: found for name, found in news.items() if name == POSITION}, ownership)
 
 
 def rows_of(job: Job, request: Request, span: Interval) -> DataFrame:
@@ -632,19 +669,23 @@ def _scan_of(news: News) -> Scan:
     return Scan(accounts=Accounts(read=news.added, admitted=news.added), touching=len(news.touched))
 
 
-def settle_corrections(job: Job, request: Request, report: Report) -> None:
-    """Recompute the final ranges that corrections have touched."""
+def settle_corrections(job: Job, request: Request, report: Report, *, before: int = instant.END) -> None:
+    """Recompute the final ranges before an output time that corrections have touched."""
     ownership, held, grid = job.target.ownership(), job.held.holder.interval, request.grid
-    for due in ownership.corrections(before=ownership.closed_through or instant.BEGINNING):
+    final: Sequence[Interval] = [segment.interval for segment in ownership.segments]
+    dues = ownership.corrections(before=min(before, ownership.closed_through or instant.BEGINNING))
+    wholes = tuple(Interval(grid.floor(due.start), grid.ceiling(due.end)) for due in dues)
+    if job.gate is not None:
+        units = job.gate.units
+        # All of a unit that is final, once, however many corrections have touched it.
+        final = coalesce(final)
+        wholes = dues = coalesce(Interval(units.floor(w.start), units.ceiling(w.end)) for w in wholes)
+    for due, whole in zip(dues, wholes, strict=True):
         if not held.meets(due):
             continue  # a run that holds that range will find it queued
-        whole = Interval(grid.floor(due.start), grid.ceiling(due.end))
-        if job.gate is not None:
-            units = job.gate.units
-            whole = Interval(units.floor(whole.start), units.ceiling(whole.end))
-        for segment in ownership.segments:
-            start = max(whole.start, segment.interval.start, held.start)
-            end = min(whole.end, segment.interval.end, held.end)
+        for published in final:
+            start = max(whole.start, published.start, held.start)
+            end = min(whole.end, published.end, held.end, before)
             if start < end and Interval(start, end).meets(due):
                 pieces = list(_pieces(Interval(start, end), grid))
                 left = bisect_left(pieces, True, key=lambda piece: _is_left(job, piece))

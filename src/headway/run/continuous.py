@@ -298,8 +298,8 @@ class _Stream:
         progress = self.batches.begin(name, start)
         limit = self.request.max_records_per_batch or source.max_records_per_batch
         streamed = log.stream(job.spark, start if self.lineage.is_new else None, limit)
-        decided = self.decisions.places(source.name, job.identities[name])
-        judged = admission.judge(streamed, source, job.checks.get(name), decided=decided).drop(admission.RAW)
+        streamed = self.decisions.marked(streamed, source, job.identities[name], start=progress.read)
+        judged = admission.judge(streamed, source, job.checks.get(name)).drop(admission.RAW)
         # What is not admitted has no say in the watermark: an early record may be dated to any year.
         is_admitted = F.col(FATE) == int(Fate.ADMITTED)
         judged = judged.withColumn(source.event_time, F.when(is_admitted, F.col(source.event_time)))
@@ -374,7 +374,7 @@ class _Stream:
         self.job.copies.take()
         current = {n: t.version() for n, t in self.job.validities.items()}
         is_known = current == self.validities and self.job.erasures() == self.erasures
-        is_known = is_known and self.job.books.decisions() == self.decisions
+        is_known = is_known and self.job.books.decided_through() == self.decisions.number
         changed = self.request.until is None and not is_known
         now = lineage.epochs(self.job, self.lineage.begin)
         if changed:
@@ -464,6 +464,8 @@ class _Stream:
         assert self.request.until is not None
         bounds = bounded.output_range(self.job, self.request.until)
         last = self.request.grid.ceiling(bounds[1]) if bounds is not None else self.lineage.begin
+        if self.job.gate is not None:
+            last = self.job.gate.units.ceiling(last)
         closing = last + self.job.analysis.reach.ahead
         # Up to a whole millisecond: the watermark has no finer grain, and would never get there.
         return -(-closing // _MILLI) * _MILLI
@@ -492,7 +494,7 @@ class _Stream:
                 lambda unit: bounded.rows_of(job, asked, unit),
             )
         self.judged_through = now
-        raise_if_failed(job, self.report.failed[known:])
+        raise_if_failed(self.report.failed[known:])
 
     def _units_passed(self) -> list[int]:
         """Return the boundaries of units that the stream and its sources have come past."""
@@ -516,8 +518,11 @@ class _Stream:
 
         Ranges from before this stream began are somebody else's, so they take a lease of their
         own; while another run holds it, they stay queued.
+
+        Raises:
+            FailedRuleError: A rule that ends the run has failed for what was computed anew.
         """
-        job = self.job
+        job, known = self.job, len(self.report.failed)
         ownership = job.target.ownership()
         due = ownership.corrections(before=ownership.closed_through or instant.BEGINNING)
         if not due:
@@ -527,12 +532,16 @@ class _Stream:
         bounded.settle_corrections(job, asked, self.report)
         held = job.held.holder.interval
         if due[0].start < held.start:
-            before = Interval(self.request.grid.floor(due[0].start), held.start)
+            first = self.request.grid.floor(due[0].start)
+            if job.gate is not None:
+                first = job.gate.units.floor(first)
+            before = Interval(first, held.start)
             try:
                 with leased(job, self.request.mode.name, before) as other:
                     bounded.settle_corrections(other, asked, self.report)
             except LeaseHeldError as exc:
                 job.say(f"corrections of {before} wait: {exc.what}")
+        raise_if_failed(self.report.failed[known:])
 
     def _stop_query(self) -> None:
         """Stop between two batches: no batch is inside its commit while the query is told to stop."""

@@ -6,8 +6,7 @@ number that its cut names, and its commits carry that number; so recomputing nev
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from headway.interval import Interval
@@ -15,13 +14,13 @@ from headway.run import admission
 from headway.source import Source
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
     from headway.offsets import Offsets
 
 __all__ = ["POSITION", "Decision", "Decisions"]
 
-POSITION = "decisions"
+POSITION = "headway.decisions"
 """Name under which the map of ownership notes how many decisions were taken in."""
 
 
@@ -45,6 +44,8 @@ class Decisions:
 
     quarantine: str = ""
     """Table that has the records' bytes."""
+    decided: str = ""
+    """Table that has the decisions."""
     taken: tuple[Decision, ...] = field(default=())
 
     @property
@@ -54,7 +55,7 @@ class Decisions:
 
     def after(self, number: int) -> Decisions:
         """Return those that came after a number."""
-        return Decisions(quarantine=self.quarantine, taken=tuple(d for d in self.taken if d.number > number))
+        return replace(self, taken=tuple(d for d in self.taken if d.number > number))
 
     @property
     def ranges(self) -> tuple[Interval, ...]:
@@ -73,33 +74,62 @@ class Decisions:
         """Return the records that are to be taken in, as `headway.source.Log.read` returns them, each once."""
         from pyspark.sql import functions as F
 
+        place = ["source", "log", "partition", "offset"]
+        mine = (F.col("source") == source.name) & (F.col("log") == log)
+        numbers = [d.number for d in self.taken]
+        decided = (
+            spark.table(self.decided)
+            .filter(mine & F.col("number").between(min(numbers), max(numbers)))
+            .select(*place)
+            .distinct()
+        )
         return (
             spark.table(self.quarantine)
-            .filter((F.col("source") == source.name) & (F.col("log") == log) & (F.col("attempt") == 0))
-            .filter(_among(self.places(source.name, log)))
+            .filter(mine & (F.col("attempt") == 0))
+            .join(decided, place, "left_semi")
             .select(
                 "key", "value", "topic", "partition", "offset", F.col("arrival").alias("timestamp"), "headers"
             )
         )
 
-    def beside(
-        self, raw: DataFrame, spark: SparkSession, source: Source, log: str, *, start: Offsets, end: Offsets
-    ) -> DataFrame:
-        """Return records read from `[start, end)` and those that are to be taken in from elsewhere."""
+    def marked(self, raw: DataFrame, source: Source, log: str, *, start: Offsets) -> DataFrame:
+        """Return the records of a stream that begins at `start`, with a column `admission.DECIDED` where it may meet any."""
+        from pyspark.sql import functions as F
+
         places = {
-            p: {o for o in offsets if not start.get(p, 0) <= o < end.get(p, 0)}
+            p: [o for o in offsets if o >= start.get(p, 0)]
             for p, offsets in self.places(source.name, log).items()
         }
         if not any(places.values()):
             return raw
-        others = self.raw(spark, source, log).filter(_among(places))
+        is_decided = admission.is_among(places, F.col("partition"), F.col("offset"))
+        return raw.withColumn(admission.DECIDED, is_decided)
+
+    def beside(
+        self, raw: DataFrame, spark: SparkSession, source: Source, log: str, *, start: Offsets, end: Offsets
+    ) -> DataFrame:
+        """Return records read from `[start, end)` and those that are to be taken in from elsewhere.
+
+        Where there are any, a column `admission.DECIDED` tells which they are.
+        """
+        from pyspark.sql import functions as F
+
+        places = self.places(source.name, log)
+        if not places:
+            return raw
+        among = {
+            p: [o for o in offsets if start.get(p, 0) <= o < end.get(p, 0)] for p, offsets in places.items()
+        }
+        partition, offset = F.col("partition"), F.col("offset")
+        own = raw.withColumn(admission.DECIDED, admission.is_among(among, partition, offset))
+        if all(len(among[p]) == len(offsets) for p, offsets in places.items()):
+            return own
+        others = self.raw(spark, source, log)
+        for p in end:
+            is_read = (partition == p) & offset.between(start.get(p, 0), end[p] - 1)
+            others = others.filter(~is_read)
         if admission.PARSED in raw.columns:
             others = admission.parse(others, source)
-        return raw.unionByName(others.select(*raw.columns))
-
-
-def _among(places: Mapping[int, Collection[int]]) -> Column:
-    """Return the condition that a raw record is one of some."""
-    from pyspark.sql import functions as F
-
-    return admission.is_among(places, F.col("partition"), F.col("offset"))
+        others = others.withColumn(admission.DECIDED, F.lit(True))
+        # Spark's own source of Kafka has a column more.
+        return own.select(*others.columns).unionByName(others)

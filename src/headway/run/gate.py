@@ -7,13 +7,15 @@ the mode: what was counted is brought to units before it is judged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from headway import instant
-from headway.errors import DefinitionError
+from headway.errors import DefinitionError, UsageError
 from headway.interval import Grid, Interval, coalesce
 from headway.pipeline import Pipeline
 from headway.plan.analysis import Analysis, record_schema
@@ -35,6 +37,10 @@ __all__ = ["Gate", "Split", "of_result", "of_sources", "refuse_early"]
 _KEPT = "headway_kept"
 _REJECTED = "headway_rejected"
 _UNIT = "__unit"
+_ROWS = "rows"
+_UNITS = 6
+"""Most units that are counted in the pass that writes: each takes all the aggregates of the suite."""
+_SUITE = "suite"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +51,8 @@ class Split:
     """All rows, with what rules say of each."""
     kept: DataFrame
     observation: Observation
+    units: tuple[Interval, ...]
+    """Those that are counted each by itself."""
 
 
 class Gate:
@@ -75,7 +83,12 @@ class Gate:
         """
         self.suite = suite
         self.checks = Checks(suite, schema, telemetry=telemetry)
-        self.units = Grid(instant.duration(suite.per), zone)
+        try:
+            self.units = Grid(instant.duration(suite.per), zone)
+        except UsageError as exc:
+            raise DefinitionError(
+                f"meta.per: {suite.per!r} is no unit: {exc.what}", where=str(suite.file), hint=exc.hint
+            ) from exc
         self._schema = schema
         self._telemetry = telemetry
         self._spark = spark
@@ -84,7 +97,7 @@ class Gate:
     @property
     def holds(self) -> bool:
         """Whether rows are published only once their unit is judged: a suite without a rule that fails holds nothing."""
-        return self.suite.gate == "hold" and any(rule.on_fail == "fail" for rule in self.suite.rules)
+        return self.suite.gate == "hold" and bool(self.fatal)
 
     @property
     def columns(self) -> list[str]:
@@ -95,6 +108,24 @@ class Gate:
     def judges(self) -> bool:
         """Whether it says something of a unit, beyond leaving out rows."""
         return any(rule.on_fail in ("warn", "fail") for rule in self.suite.rules)
+
+    def stamped(self, tally: Tally) -> Tally:
+        """Return what was counted of rejected rows as a commit carries it, with a mark of the suite that counted."""
+        return {**tally, _SUITE: self._digest} if tally else tally
+
+    def is_own(self, tally: Tally) -> bool:
+        """Tell whether this very suite has counted it."""
+        return tally.get(_SUITE) == self._digest
+
+    @cached_property
+    def fatal(self) -> frozenset[str]:
+        """Ids of the rules that fail a run."""
+        return frozenset(rule.id for rule in self.suite.rules if rule.on_fail == "fail")
+
+    @cached_property
+    def _digest(self) -> str:
+        facts = json.dumps([self.suite.facts(), self.columns], sort_keys=True)
+        return hashlib.sha256(facts.encode()).hexdigest()[:8]
 
     @property
     def splits(self) -> bool:
@@ -114,35 +145,59 @@ class Gate:
             telemetry=self._telemetry,
         )
 
-    def split(self, rows: DataFrame) -> Split:
-        """Return rows without those that are rejected; what is counted is known once they are written."""
+    def split(self, rows: DataFrame, units: Sequence[Interval] = ()) -> Split:
+        """Return rows without those that are rejected; what is counted is known once they are written.
+
+        Args:
+            rows: What a run has computed.
+            units: Those that the rows make up; a few of them are counted in the pass that writes.
+        """
         from pyspark.sql import Observation
         from pyspark.sql import functions as F
 
         marked = self.checks.marked(rows)
+        watched, counts = marked, []
+        counted = tuple(units) if len(units) <= _UNITS else ()
+        if counted:
+            moment, number = self._moment(), F.lit(None).cast("int")
+            for n, unit in enumerate(counted):
+                number = F.when((moment >= unit.start) & (moment < unit.end), n).otherwise(number)
+            watched = marked.withColumn(_UNIT, number)
+            for n in range(len(counted)):
+                mine = F.col(_UNIT) == n
+                counts.append(F.count(F.when(mine, 1)).alias(f"u{n} {_ROWS}"))
+                counts += self.checks.counts(mine, f"u{n} ")
         is_rejected = self.checks.is_rejected()
-        observation = Observation("headway_gate")
-        watched = marked.observe(
+        observation = Observation("headway gate")
+        watched = watched.observe(
             observation,
             F.count(F.when(~is_rejected, 1)).alias(_KEPT),
             F.count(F.when(is_rejected, 1)).alias(_REJECTED),
-            *self.checks.counts(),
+            *counts,
         )
         kept = watched.filter(~is_rejected).select(*[f"`{name}`" for name in rows.columns])
-        return Split(marked=marked, kept=kept, observation=observation)
+        return Split(marked=marked, kept=kept, observation=observation, units=counted)
 
-    def counted(self, split: Split, written: int) -> tuple[Tally | None, bool]:
-        """Return what was counted while rows were written, and whether some may have been rejected.
+    def counted(self, split: Split, written: int) -> tuple[dict[int, Tally] | None, bool]:
+        """Return what was counted by unit while rows were written, and whether some may have been rejected.
 
-        None where the counts cannot be right: a stage that Spark repeats counts twice.
+        Units without rows are missing. None where nothing was counted by unit, or the counts cannot be right:
+        a stage that Spark repeats counts twice.
         """
         java: Any = split.observation._jo
         # Spark leaves the counting out where it finds at run time that a part of the plan has no effect.
         counts = split.observation.get if java.getRow().schema() is not None else None
         if counts is None or counts[_KEPT] != written:
             return None, self.splits
-        rejected = int(counts[_REJECTED])
-        return {n: v for n, v in counts.items() if n not in (_KEPT, _REJECTED)}, rejected > 0
+        is_dirty = int(counts[_REJECTED]) > 0
+        if not split.units:
+            return None, is_dirty
+        found = {}
+        for n, unit in enumerate(split.units):
+            mine = {k.removeprefix(f"u{n} "): v for k, v in counts.items() if k.startswith(f"u{n} ")}
+            if mine.pop(_ROWS):
+                found[unit.start] = mine
+        return found, is_dirty
 
     def rejected(self, split: Split) -> DataFrame:
         """Return the rejected rows, with what rules say of each."""
@@ -281,7 +336,7 @@ def of_sources(
     Raises:
         DefinitionError: A suite cannot be read, or does not fit the source's columns.
     """
-    return {
+    gates = {
         name: Gate(
             spark,
             suites.read(pipeline.suite_file(source.quality)),
@@ -293,3 +348,6 @@ def of_sources(
         for name, source in pipeline.sources.items()
         if source.quality is not None
     }
+    for gate in gates.values():
+        refuse_early(pipeline, gate)
+    return gates

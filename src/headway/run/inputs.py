@@ -88,13 +88,12 @@ def result(
         raw = job.logs[name].read(job.spark, reading.start, reading.end)
         log = job.identities[name]
         raw = cut.decisions.beside(raw, job.spark, source, log, start=reading.start, end=reading.end)
-        decided = cut.decisions.places(source.name, log)
-        frame = admission.judge(raw, source, job.checks.get(name), decided=decided)
+        frame = admission.judge(raw, source, job.checks.get(name))
         # By the column itself: an archive leaves out the hours that this does not meet.
         e = F.col(source.event_time)
         within = (e >= F.timestamp_micros(F.lit(low))) & (e < F.timestamp_micros(F.lit(high)))
         if name in observations:
-            is_new = _is_new(reading, others=bool(decided))
+            is_new = _is_new(reading, others=admission.DECIDED in raw.columns)
             frame = frame if is_new is None else frame.filter(is_new | within)
             frame = frame.observe(observations[name], *_counts(source, is_new, closed, reach.ahead))
         is_relevant = admission.is_relevant(source, corrections=True)

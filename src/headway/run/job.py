@@ -305,6 +305,10 @@ def opened(
             held = job.target.ownership()
             begins = held.begins if held.stream is not None else held.closed_through
             interval = Interval(instant.BEGINNING if begins is None else begins, instant.END)
+        if job.gate is not None and interval != EVERYTHING:
+            # It computes whole units.
+            units = job.gate.units
+            interval = Interval(units.floor(interval.start), instant.clamp(units.ceiling(interval.end)))
         with leased(job, mode.name, interval) as writing:
             job.followers.prepare(job.analysis.schema)
             yield writing

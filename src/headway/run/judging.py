@@ -7,8 +7,8 @@ afterwards, by one read of the table. What was found is part of the map that the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from headway import instant
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = [
     "RESULT",
     "HeldError",
+    "Settled",
+    "begins",
     "judge_closed",
     "judged_units",
     "marked",
@@ -37,6 +39,7 @@ __all__ = [
     "set_aside",
     "settle",
     "taken_over",
+    "tell",
     "together",
     "unjudged",
 ]
@@ -57,16 +60,18 @@ class HeldError(Exception):
         super().__init__(str(self.failed.unit))
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a suite has made of a commit that is staged; told once it is shown."""
+
+    staged: Staged
+    found: Sequence[Judged] = ()
+    rejected: int = 0
+
+
 def settle(
-    job: Job,
-    split: Split,
-    staged: Staged,
-    before: Ownership,
-    report: Report,
-    *,
-    span: Interval,
-    is_open: bool,
-) -> Staged:
+    job: Job, split: Split, staged: Staged, before: Ownership, *, span: Interval, is_open: bool
+) -> Settled:
     """Set rejected rows of a bounded run aside, and judge the units that it settles, before they are shown.
 
     Args:
@@ -74,7 +79,6 @@ def settle(
         split: The rows that were written, and those that were not.
         staged: What was written.
         before: The map as it stood before.
-        report: Gets what is found.
         span: The range of output time that was computed.
         is_open: The range is not final: nothing is judged.
 
@@ -83,62 +87,75 @@ def settle(
     """
     gate = job.gate
     assert gate is not None
-    whole, is_dirty = gate.counted(split, staged.rows)
+    counted, is_dirty = gate.counted(split, staged.rows)
     rejected: dict[int, Tally] = {}
+    count = 0
     if is_dirty:
-        rejected = set_aside(job, gate, split, staged.commit, report, replaced=span)
+        rejected, count = set_aside(job, gate, split, staged.commit, replaced=span)
     else:
         job.books.forget_rejected(span)
     if is_open:
-        return staged
+        return Settled(staged, rejected=count)
     touched = gate.within(span)
     units = [unit for unit in touched if span.contains(unit)]
     after = staged.commit.ownership
     # Of units that are not complete yet, what was rejected is kept for when they are.
     parts = {
-        unit.start: _added(gate, before, unit, span, rejected.get(unit.start))
+        unit.start: _added(gate, before, unit, span, rejected.get(unit.start, {}))
         for unit in touched
         if unit not in units
     }
     after = after.with_tallies({**{unit.start: {} for unit in units}, **parts})
+    found: list[Judged] = []
     if units:
         kept = job.target.added(staged)
-        if whole is not None and units == [span]:
-            tallies = {span.start: whole}
-        else:
-            tallies = gate.with_rejected(kept, rejected)
-        has_rows = set() if staged.rows == 0 and not rejected else set(tallies)
-        units = _from_first_row(units, has_rows, before)
+        tallies = gate.with_rejected(kept, rejected) if counted is None else counted
+        begun = begins(job, before, tallies)
+        units = [unit for unit in units if unit.end > begun]
         found = judged_units(job, gate, job.pipeline.name, units, kept, tallies)
         if gate.holds and any(j.verdict.fatal for j in found):
             raise HeldError(found)
-        report.judge(found)
         after = after.with_marks(RESULT, marks_of(found))
-    if after == staged.commit.ownership:
-        return staged
-    return job.target.amend(staged, replace(staged.commit, ownership=after))
+    if after != staged.commit.ownership:
+        staged = job.target.amend(staged, replace(staged.commit, ownership=after))
+    return Settled(staged, found, count)
 
 
-def _added(gate: Gate, before: Ownership, unit: Interval, span: Interval, new: Tally | None) -> Tally:
-    """Return what is known of the rejected rows of a unit of which a part was computed.
+def tell(job: Job, report: Report, found: Sequence[Judged]) -> None:
+    """Take what was found into the report, keep it, and tell whom conf/ names; called once a commit shows it."""
+    report.judge(found)
+    job.verdicts.keep(found)
 
-    A run that computes a part again computes all of the unit that is final.
-    """
+
+def _added(gate: Gate, before: Ownership, unit: Interval, span: Interval, new: Tally) -> Tally:
+    """Return what is known of the rejected rows of a unit of which a part was computed."""
     part = Interval(max(unit.start, span.start), min(unit.end, span.end))
-    known = before
-    if before.stream is not None or before.open_rows:
-        known = taken_over(gate, before)
-    old = {} if before.revision(part) else dict(known.tallies.get(unit.start, {}))
-    return together(gate, old, new or {})
+    known = before if before.stream is None else taken_over(gate, before)
+    old = dict(known.tallies.get(unit.start, {}))
+    if not before.revision(part):
+        return together(gate, old, new)
+    # Its old rows go, and with them what was counted of them; what else was, nobody can tell apart.
+    others = (rest for rest in unit.minus(part) if any(s.interval.meets(rest) for s in before.segments))
+    return UNKNOWN if any(others) else gate.stamped(new)
 
 
-def together(gate: Gate, first: Tally, second: Tally) -> Tally:
-    """Add what was counted of rejected rows in two commits; an empty one counts nothing."""
-    if not (first and second):
-        return first or second
-    if UNKNOWN in (first, second):
+def together(gate: Gate, old: Tally, new: Tally) -> Tally:
+    """Add what was counted of rejected rows to what a commit carries; an empty one counts nothing."""
+    if not old:
+        return gate.stamped(new)
+    if not gate.is_own(old):
         return UNKNOWN
-    return gate.together(first, second)
+    return gate.stamped(gate.together(old, new)) if new else old
+
+
+def begins(job: Job, ownership: Ownership, has_rows: Iterable[int] = ()) -> int:
+    """Return a moment in the first unit that ever held a row, rejected or not; before it the pipeline has not begun."""
+    moments = [*has_rows, *ownership.tallies]
+    if RESULT in ownership.begun:
+        moments.append(ownership.begun[RESULT])
+    elif (first := job.target.history.first_moment()) is not None:
+        moments.append(first)
+    return min(moments, default=instant.END)
 
 
 def taken_over(gate: Gate, ownership: Ownership) -> Ownership:
@@ -157,24 +174,17 @@ def taken_over(gate: Gate, ownership: Ownership) -> Ownership:
     return ownership.with_tallies(after)
 
 
-def _from_first_row(units: list[Interval], has_rows: set[int], before: Ownership) -> list[Interval]:
-    """Leave out the units before the first that ever held a row: there the pipeline has not begun."""
-    begun = [mark.interval.start for mark in before.marks.get(RESULT, ())]
-    first = min([*has_rows, *begun], default=instant.END)
-    return [unit for unit in units if unit.start >= first]
-
-
 def set_aside(
-    job: Job, gate: Gate, split: Split, commit: Commit, report: Report, *, replaced: Interval | None
-) -> dict[int, Tally]:
-    """Keep the rejected rows of a commit that want it, and return what is counted of all of them, by unit.
+    job: Job, gate: Gate, split: Split, commit: Commit, *, replaced: Interval | None
+) -> tuple[dict[int, Tally], int]:
+    """Keep the rejected rows of a commit that want it; return what is counted of all of them by unit, and their number.
 
     Computes the rows a second time, which only commits with rejected rows do.
     """
     rejected = gate.rejected(split).persist()
     try:
         tallies = gate.tallies(rejected)
-        report.rejected += rejected.count()
+        count = rejected.count()
         rows = gate.quarantined(
             rejected,
             mode=commit.mode,
@@ -187,7 +197,7 @@ def set_aside(
         job.books.reject(rows, replaced=replaced, batch=batch)
     finally:
         rejected.unpersist()
-    return tallies
+    return tallies, count
 
 
 def unjudged(job: Job, ownership: Ownership) -> list[Interval]:
@@ -213,10 +223,8 @@ def unjudged(job: Job, ownership: Ownership) -> list[Interval]:
         and not ownership.gaps(Interval(max(unit.start, begin), unit.end))
         and any(m.meets(unit) for m in mine)
     ]
-    if units and not marks:
-        held = job.target.history.first_moment()
-        return [unit for unit in units if held is not None and unit.end > held]
-    return [unit for unit in units if unit.start >= marks[0].interval.start]
+    begun = begins(job, ownership) if units else instant.END
+    return [unit for unit in units if unit.end > begun]
 
 
 def judge_closed(
@@ -239,29 +247,36 @@ def judge_closed(
         MainMovedError: Other writers kept committing in between.
     """
     gate = job.gate
+    if gate is None:
+        return
+    history = job.target.history
     for attempt in range(_RACES):
+        base = history.visible()
         ownership = job.target.ownership()
         units = unjudged(job, ownership)
-        if gate is None or not units:
+        if not units:
             return
-        history = job.target.history
-        kept = history.rows_at(history.visible(), coalesce(units))
+        kept = history.rows_at(base, coalesce(units))
         known = {u: dict(ownership.tallies[u.start]) for u in units if u.start in ownership.tallies}
-        tallies = gate.with_rejected(kept, {u.start: t for u, t in known.items() if t != UNKNOWN})
-        for unit in (u for u, tally in known.items() if tally == UNKNOWN):
+        tallies = gate.with_rejected(kept, {u.start: t for u, t in known.items() if gate.is_own(t)})
+        for unit in (u for u, tally in known.items() if not gate.is_own(tally)):
             tallies |= gate.tallies(gate.checks.marked(rows_of(unit)))
         found = judged_units(job, gate, job.pipeline.name, units, kept, tallies)
         after = ownership.with_marks(RESULT, marks_of(found))
         after = after.with_tallies({unit.start: {} for unit in units})
-        if marked(job, commit_of(after), is_last=attempt == _RACES - 1):
-            report.judge(found)
+        if marked(job, commit_of(after), base=base, is_last=attempt == _RACES - 1):
+            tell(job, report, found)
             return
 
 
-def marked(job: Job, commit: Commit, *, is_last: bool = False) -> bool:
-    """Show a commit without rows; False where another writer has committed meanwhile."""
+def marked(job: Job, commit: Commit, *, base: int, is_last: bool = False) -> bool:
+    """Show a commit without rows; False where another writer has committed since `base`, which its map was made from.
+
+    Raises:
+        MainMovedError: Somebody has, and this was the last attempt.
+    """
     try:
-        staged = job.target.stage_empty(commit)
+        staged = job.target.stage_empty(commit, base=base)
         job.held.check()
         job.target.publish(staged)
     except MainMovedError:
@@ -272,8 +287,12 @@ def marked(job: Job, commit: Commit, *, is_last: bool = False) -> bool:
     return True
 
 
-def raise_if_failed(job: Job, judged: Sequence[Judged]) -> None:
+def raise_if_failed(judged: Sequence[Judged], *, is_older_shown: bool = False) -> None:
     """End a run in which a rule has failed that is to fail it.
+
+    Args:
+        judged: What was found in this run.
+        is_older_shown: Rows of the failed unit from before are visible, and stay.
 
     Raises:
         FailedRuleError: With the rule, the unit, what was found, and some rows.
@@ -284,10 +303,10 @@ def raise_if_failed(job: Job, judged: Sequence[Judged]) -> None:
     first = fatal[0]
     rule = first.verdict.fatal[0]
     others = sum(len(j.verdict.fatal) for j in fatal) - 1
-    gates = {job.pipeline.name: job.gate, **job.source_gates}
-    gate = gates[first.subject]
-    assert gate is not None
-    shown = "nothing of it is shown" if gate.holds else "it is published, and marked"
+    is_held = first.suite.gate == "hold"
+    shown = "nothing of it is shown" if is_held else "it is published, and marked"
+    if is_held and is_older_shown:
+        shown = "its older rows stay"
     lines = [
         f"the rule {rule} of the suite {first.suite.name!r} failed for the unit {first.unit}: {first.found(rule)}; {shown}"
     ]
@@ -296,10 +315,10 @@ def raise_if_failed(job: Job, judged: Sequence[Judged]) -> None:
         lines.append(f"    and {others} more, such as {fatal[-1].verdict.fatal[-1]} for {fatal[-1].unit}")
     raise FailedRuleError(
         "\n".join(lines),
-        where=str(gate.suite.file),
+        where=str(first.suite.file),
         hint=(
             "Mend the rule, the definition or the data, then run the same command again; nothing is lost."
-            if gate.holds
+            if is_held
             else "The next run goes on after it. Rows of the unit are judged anew when they are computed anew."
         ),
     )
@@ -313,7 +332,7 @@ def judged_units(
     kept: DataFrame,
     tallies: Mapping[int, Tally],
 ) -> list[Judged]:
-    """Judge units, keep what was found, and tell whom conf/ names of those that failed."""
+    """Judge units; what is found is told once a commit shows it, by `tell`."""
     found = []
     for unit, verdict in gate.judged(units, kept, tallies).items():
         samples = {}
@@ -322,7 +341,6 @@ def judged_units(
             samples = {rule: job.verdicts.masked(gate.checks.samples(rows, rule)) for rule in verdict.fatal}
         shown = job.verdicts.hidden(verdict)
         found.append(Judged(subject=subject, suite=gate.suite, unit=unit, verdict=shown, samples=samples))
-    job.verdicts.keep(found)
     return found
 
 

@@ -16,7 +16,7 @@ from headway.run.admission import FATE, Fate
 from headway.run.gate import Gate
 from headway.run.job import Cut, Job, Report
 from headway.run.judged import Judged
-from headway.run.judging import judged_units, marked, marks_of
+from headway.run.judging import judged_units, marked, marks_of, tell
 from headway.sink import Commit
 
 __all__ = ["judge_sources"]
@@ -50,13 +50,15 @@ def judge_sources(
             continue
         until = gate.units.floor(_last(job, cut, name, reached[name]))
         for attempt in range(_RACES):
+            base = job.target.history.visible()
             ownership = job.target.ownership()
             units = _due(job, gate, name, ownership, until)
-            found = _judged(job, gate, name, cut, units, is_first=name not in ownership.marks)
+            found = _judged(job, gate, name, cut, units, begun=ownership.begun.get(name))
             after = ownership.with_marks(name, marks_of(found))
-            if after == ownership or marked(job, commit_of(after), is_last=attempt == _RACES - 1):
+            is_last = attempt == _RACES - 1
+            if after == ownership or marked(job, commit_of(after), base=base, is_last=is_last):
                 break
-        report.judge(found)
+        tell(job, report, found)
         if gate.holds:
             failed = [judged.unit.start for judged in found if judged.verdict.fatal]
             shown_before = min([shown_before, *failed])
@@ -76,10 +78,12 @@ def _last(job: Job, cut: Cut, name: str, reached: int) -> int:
 
 def _due(job: Job, gate: Gate, name: str, ownership: Ownership, until: int) -> list[Interval]:
     """Return the units before `until` that are not judged, and under `hold` those that have failed."""
-    marks = [m for m in ownership.marks.get(name, ()) if m.is_met or not gate.holds]
+    # What is held because a rule has failed is judged again: the rule or the records may have been mended.
+    is_held = gate.fatal if gate.holds else frozenset()
+    marks = [m for m in ownership.marks.get(name, ()) if not is_held & set(m.failed)]
     source = job.pipeline.sources[name]
-    if ownership.marks.get(name):
-        begin = ownership.marks[name][0].interval.start
+    if name in ownership.begun:
+        begin = ownership.begun[name]
     else:
         earliest = job.logs[name].earliest_arrivals()
         if not earliest:
@@ -92,7 +96,7 @@ def _due(job: Job, gate: Gate, name: str, ownership: Ownership, until: int) -> l
 
 
 def _judged(
-    job: Job, gate: Gate, name: str, cut: Cut, units: list[Interval], *, is_first: bool
+    job: Job, gate: Gate, name: str, cut: Cut, units: list[Interval], *, begun: int | None
 ) -> list[Judged]:
     from pyspark.sql import functions as F
 
@@ -108,12 +112,12 @@ def _judged(
     raw = cut.decisions.beside(
         log.read(job.spark, start, end), job.spark, source, identity, start=start, end=end
     )
-    judged = admission.judge(raw, source, gate.checks, decided=cut.decisions.places(source.name, identity))
+    judged = admission.judge(raw, source, gate.checks)
     fates = [Fate.ADMITTED, Fate.CORRECTABLE, Fate.REJECTED, Fate.REFUSED]
     rows = judged.filter(F.col(FATE).isin(*map(int, fates))).select(*[f"`{c}`" for c in gate.columns], FATE)
     rows = gate.of_units(rows, units)
     tallies = gate.tallies(gate.checks.marked(rows.drop(FATE)))
-    if is_first:
+    if begun is None:
         first = min(tallies, default=instant.END)
         units = [unit for unit in units if unit.start >= first]
     kept = rows.filter(F.col(FATE).isin(int(Fate.ADMITTED), int(Fate.CORRECTABLE))).drop(FATE)

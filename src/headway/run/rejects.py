@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from headway import instant
 from headway.errors import RejectedDataError
 from headway.interval import Interval, coalesce
+from headway.ownership import Ownership
 from headway.run import admission
 from headway.run.admission import FATE, Fate
 from headway.run.decisions import Decisions
@@ -19,7 +20,7 @@ from headway.sink import Staged
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-__all__ = ["beyond", "corrections", "keep", "left_out", "queued", "settle", "stop_if_too_many"]
+__all__ = ["beyond", "corrections", "keep", "left_out", "pending", "queued", "settle", "stop_if_too_many"]
 
 _LEAST_HOUR = 1_000
 _SHOWN = 3
@@ -118,7 +119,7 @@ def left_out(job: Job, name: str, reading: Reading, past: int) -> tuple[Interval
     return _record(job, name, reading, is_straggler | (F.col(FATE) == int(Fate.CORRECTABLE)))
 
 
-def taken_in(job: Job, decisions: Decisions, new: Decisions) -> tuple[Interval, ...]:
+def taken_in(job: Job, new: Decisions) -> tuple[Interval, ...]:
     """Return for which event time new decisions bring records in, to the minute.
 
     Records that they do not bring in, because they cannot be read or break a rule still, are quarantined again.
@@ -130,10 +131,8 @@ def taken_in(job: Job, decisions: Decisions, new: Decisions) -> tuple[Interval, 
         log = job.identities[name]
         if not new.places(source.name, log):
             continue
-        decided = decisions.places(source.name, log)
-        judged = admission.errors(
-            new.raw(job.spark, source, log), source, job.checks.get(name), decided=decided
-        )
+        raw = new.raw(job.spark, source, log).withColumn(admission.DECIDED, F.lit(True))
+        judged = admission.errors(raw, source, job.checks.get(name))
         is_in = F.col(FATE).isin(int(Fate.ADMITTED), int(Fate.CORRECTABLE))
         touched += _minutes(judged.filter(is_in), admission.event_time(source))
         job.books.quarantine_again(source.name, log, judged.filter(~is_in), new.number)
@@ -144,13 +143,19 @@ def queued(job: Job, staged: Staged, touched: Sequence[Interval]) -> Staged:
     """Return what is staged, with a map in which further ranges wait for a correction."""
     if not touched:
         return staged
-    after = staged.commit.ownership.with_pending(touched)
+    after = pending(job, staged.commit.ownership, touched)
+    return job.target.amend(staged, replace(staged.commit, ownership=after))
+
+
+def pending(job: Job, ownership: Ownership, touched: Sequence[Interval]) -> Ownership:
+    """Return a map in which further ranges wait for a correction; what sources' suites have found there goes."""
+    after = ownership.with_pending(touched)
     reach = job.analysis.reach
     for name in job.source_gates:
         for part in touched:
             records = Interval(reach.before(part.start), instant.clamp(part.end + reach.ahead))
             after = after.without_marks(name, records)
-    return job.target.amend(staged, replace(staged.commit, ownership=after))
+    return after
 
 
 def _record(job: Job, name: str, reading: Reading, condition: Column) -> tuple[Interval, ...]:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from headway.config import Quality
 from headway.quality.hiding import hidden
+from headway.quality.masking import masked
 from headway.quality.validation import validation_result
 from headway.quality.verdict import Verdict
 from headway.run.files import Files
 from headway.run.judged import Judged
-from headway.run.masking import masked
 from headway.run.validations import Validations
 
 if TYPE_CHECKING:

@@ -49,8 +49,7 @@ def vet(
         try:
             compiled = partial(Gate, spark, schema=schema, result=result, zone=zone)
             gate = _gate(pipeline.suite_file(name), compiled, telemetry)
-            if subject is None:
-                refuse_early(pipeline, gate)
+            refuse_early(pipeline, gate)
         except DefinitionError as error:
             errors.append(error)
         else:

@@ -128,7 +128,13 @@ class IcebergTable:
         _repeated(change)
 
     def stage(
-        self, rows: DataFrame, commit: Commit, *, replace: Interval | None, onto: Staged | None = None
+        self,
+        rows: DataFrame,
+        commit: Commit,
+        *,
+        replace: Interval | None,
+        onto: Staged | None = None,
+        base: int | None = None,
     ) -> Staged:
         """Write rows to the staging branch, in place of those whose output time lies in `replace`.
 
@@ -137,12 +143,14 @@ class IcebergTable:
             commit: What goes into the snapshot's summary.
             replace: Range whose rows make way; None appends.
             onto: What was staged before and is not published yet; None starts from what is visible.
+            base: The visible snapshot that the commit's map was made from; None does not ask.
 
         Raises:
             FencedOffError: Another run has taken over, and removed the branch.
+            MainMovedError: Another writer has committed since `base`.
             ResultError: Two rows have the same keys.
         """
-        base = self._reset(onto)
+        base = self._reset(onto, base)
         entries = _entries(commit)
         if replace is not None:
             self._spark.sql(
@@ -186,9 +194,9 @@ class IcebergTable:
             self._append(commit)  # a merge without rows makes no snapshot
         return self._staged(commit, base, replaced=None if onto is None else onto.replaced, upserts=True)
 
-    def stage_empty(self, commit: Commit) -> Staged:
-        """Put a commit without rows on the staging branch: positions and ownership alone."""
-        base = self._reset()
+    def stage_empty(self, commit: Commit, *, base: int | None = None) -> Staged:
+        """Put a commit without rows on the staging branch: positions and ownership alone; see `stage`."""
+        base = self._reset(None, base)
         self._append(commit)
         return self._staged(commit, base, replaced=None)
 
@@ -262,13 +270,18 @@ class IcebergTable:
         table = self.history.table()
         return bool(jvm.org.apache.iceberg.util.SnapshotUtil.isAncestorOf(table, snapshot))
 
-    def _reset(self, onto: Staged | None = None) -> int:
+    def _reset(self, onto: Staged | None = None, base: int | None = None) -> int:
         """Bring the staging branch back to what is staged or visible: nothing of an aborted attempt stays.
 
         Returns the visible snapshot that everything on the branch is staged on.
         """
         table = self.history.table()
         head = table.currentSnapshot().snapshotId() if onto is None else onto.handle
+        if base is not None and head != base:
+            raise MainMovedError(
+                f"{self._name} was changed by another writer while this one computed its rows",
+                hint="Run the same command again.",
+            )
         branch = table.snapshot(self._branch)
         if branch is None:
             raise FencedOffError(
