@@ -26,7 +26,19 @@ from pydantic import (
 
 from headway.errors import ConfigError, suggestion
 
-__all__ = ["Catalog", "Config", "Database", "Delta", "Kafka", "Quality", "RabbitMQ", "Spark", "load"]
+__all__ = [
+    "Catalog",
+    "Config",
+    "Database",
+    "Delta",
+    "Kafka",
+    "Quality",
+    "RabbitMQ",
+    "Spark",
+    "load",
+    "references",
+    "written",
+]
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}")
 
@@ -149,24 +161,37 @@ class Config(_Section):
         return zone
 
 
+def written(folder: Path, environment: str) -> dict[str, Any]:
+    """Return a project's configuration as it is written, with `${NAME}` where it says so.
+
+    Raises:
+        ConfigError: There is no such environment, or a file is not YAML.
+    """
+    return _layers(folder, environment, {})
+
+
+def references(value: Any) -> dict[str, str | None]:
+    """Return the environment variables that a part of `written` names, each with its default.
+
+    >>> references({"dsn": "postgresql://${USER}:${PASSWORD:none}@db"})
+    {'USER': None, 'PASSWORD': 'none'}
+    """
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return {name: default for part in value for name, default in references(part).items()}
+    return {f[1]: f[2] for f in _REFERENCE.finditer(value)} if isinstance(value, str) else {}
+
+
 def load(folder: Path, environment: str) -> Config:
     """Read and check the layers of a project's configuration.
 
     Raises:
         ConfigError: With every fault, each with its file and line.
     """
-    base = folder / "base.yaml"
-    layer = folder / f"{environment}.yaml"
-    if not layer.exists():
-        known = [p.stem for p in folder.glob("*.yaml") if p.stem != "base"]
-        raise ConfigError(
-            f"no configuration {environment!r}", where=str(folder), hint=suggestion(environment, known)
-        )
-    merged: dict[str, Any] = {}
     lines: dict[tuple[str, ...], str] = {}
-    for file in (base, layer):
-        if file.exists():
-            _merge(merged, _parse(file, lines))
+    merged = _layers(folder, environment, lines)
+    layer = folder / f"{environment}.yaml"
     faults: list[str] = []
     resolved = _resolve(merged, (), lines, faults)
     config = None
@@ -182,6 +207,20 @@ def load(folder: Path, environment: str) -> Config:
             hint="docs/reference/configuration.md lists every key.",
         )
     return config
+
+
+def _layers(folder: Path, environment: str, lines: dict[tuple[str, ...], str]) -> dict[str, Any]:
+    layer = folder / f"{environment}.yaml"
+    if not layer.exists():
+        known = [p.stem for p in folder.glob("*.yaml") if p.stem != "base"]
+        raise ConfigError(
+            f"no configuration {environment!r}", where=str(folder), hint=suggestion(environment, known)
+        )
+    merged: dict[str, Any] = {}
+    for file in (folder / "base.yaml", layer):
+        if file.exists():
+            _merge(merged, _parse(file, lines))
+    return merged
 
 
 def _parse(file: Path, lines: dict[tuple[str, ...], str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ os.environ |= {
     "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-    "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+    "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
 }
 os.environ.setdefault("HEADWAY_CACHE", str(HOME / "cache"))
 

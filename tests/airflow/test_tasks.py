@@ -105,6 +105,15 @@ def test_a_backfill_claims_its_interval_only_and_leaves_what_is_due_alone(script
         operator(echo, named=False, newest_only=True).execute(context(PAST, kind="backfill"))
 
 
+def test_a_setting_sends_the_run_through_spark_submit(script):
+    echo = script("""echo "{\\"intervals\\": [], \\"words\\": \\"$*\\"}" """)
+    through = operator(echo, submit=("--master", "yarn"))
+    span = "--start 2013-02-01T07:00:00+00:00 --end 2013-02-01T08:00:00+00:00"
+    assert through.execute(context(PAST))["words"] == f"--json submit p --mode hourly {span} --master yarn"
+    backfill = through.execute(context(PAST, kind="backfill"))["words"]
+    assert backfill == f"--json submit p --mode hourly {span} --backfill --master yarn"
+
+
 def test_what_is_due_is_looked_at_by_the_run_of_the_newest_interval_only(script):
     from airflow.sdk.exceptions import AirflowSkipException
 

@@ -23,7 +23,7 @@ START = instant.parse("2013-02-01T05:00:00Z")
 @pytest.fixture(scope="module")
 def airflow_project(tmp_path_factory, broker):
     made = tmp_path_factory.mktemp("airflow")
-    for name in ("pipelines", "modes", "conf", "airflow_dags"):
+    for name in ("pipelines", "modes", "quality", "conf", "airflow_dags"):
         shutil.copytree(ROOT / name, made / name, ignore=shutil.ignore_patterns("__pycache__"))
     local = (made / "conf" / "local.yaml").read_text()
     (made / "conf" / "local.yaml").write_text(

@@ -31,7 +31,7 @@ class Child:
         self._is_asked_to_end = False
 
     def finish(self, say: Callable[[str], None]) -> dict[str, Any]:
-        """Run the command to its end and return the object that it prints.
+        """Run the command to its end and return the object that it prints; empty where its driver runs elsewhere.
 
         Args:
             say: Takes each line of the command's stderr as it comes.
@@ -69,7 +69,7 @@ class Child:
             printed.seek(0)
             text = printed.read()
         if status == 0:
-            answer: dict[str, Any] = json.loads(text)
+            answer: dict[str, Any] = json.loads(text) if text.strip() else {}
             return answer
         what = f"`{' '.join(self._command)}` ended with {_spelled(status)}:\n" + "\n".join(last)
         raise (AirflowFailException if status in FINAL else AirflowException)(what)

@@ -45,6 +45,9 @@ class Deployment:
     `.venv/bin/headway` in the project."""
     environment: str = field(default_factory=lambda: os.environ.get("HEADWAY_ENV", "local"))
     """Which layer of conf/ to use."""
+    submit: tuple[str, ...] | None = None
+    """Options of `headway submit`, such as `("--master", "yarn")`: runs go through spark-submit. None runs them
+    on Airflow's worker."""
 
     @property
     def command(self) -> list[str]:
@@ -101,6 +104,7 @@ class Deployment:
                     mode=mode,
                     table=defined.table,
                     max_lag=max_lag,
+                    submit=self.submit,
                 )
             elif defined.reads:
                 self._run(defined, chosen, "due", named=False)
@@ -119,6 +123,7 @@ class Deployment:
             wait=timedelta(microseconds=defined.closes_after),
             schedule=mode.schedule,
             zone=self.definitions.zone,
+            submit=self.submit,
             **arguments,
         )
 

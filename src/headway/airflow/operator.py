@@ -49,6 +49,9 @@ class HeadwayOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not in 
         wait: How long after an interval's end the first try is made. No slot is held meanwhile.
         schedule: Cron expression of the instants at which tries begin, in `zone`; none means at once.
         zone: IANA name.
+        submit: Options of `headway submit`, which then runs the pipeline. With the driver in cluster deploy
+            mode spark-submit tells neither the exit status (a failure is always 1) nor the result, so
+            every success is an event. None runs it on the worker.
         **arguments: Airflow's own. Retries are `RETRIES` without them.
     """
 
@@ -67,6 +70,7 @@ class HeadwayOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not in 
         wait: timedelta = timedelta(0),
         schedule: str | None = None,
         zone: str = "UTC",
+        submit: Sequence[str] | None = None,
         **arguments: Any,
     ) -> None:
         super().__init__(**{**RETRIES, "outlets": [AssetAlias(table)], **arguments})
@@ -79,13 +83,14 @@ class HeadwayOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not in 
         self.wait = wait
         self.schedule = schedule
         self.zone = zone
+        self.submit = submit
         self._child: Child | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the pipeline; called by Airflow."""
         start, end = context.get("data_interval_start"), context.get("data_interval_end")
         is_backfill = context["dag_run"].run_type == "backfill"
-        words = ["run", self.pipeline, "--mode", self.mode]
+        words = [self.pipeline, "--mode", self.mode]
         if self.newest_only:
             _skip_unless_newest(start, end, is_backfill=is_backfill)
         if self.named and start is not None and end is not None:
@@ -96,12 +101,18 @@ class HeadwayOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not in 
                     "use CronDataIntervalTimetable of airflow.sdk, as headway.airflow.Deployment.dag does."
                 )
             self._hold_until_it_may_be_closed(end)
-            words[0] = "backfill" if is_backfill else "run"
             words += ["--start", start.isoformat(), "--end", end.isoformat()]
+        claims_part = is_backfill and self.named
+        if self.submit is None:
+            words = ["backfill" if claims_part else "run", *words]
+        else:
+            words = ["submit", *words, *(["--backfill"] if claims_part else []), *self.submit]
         self._child = Child([*self.command, "--json", *words])
         done = self._child.finish(lambda line: self.log.info("%s", line))
-        if done["intervals"]:
-            announce(context, self.table, {key: done[key] for key in ("pipeline", "mode", "intervals")})
+        published = done.get("intervals")
+        if published or not done:
+            facts = {"pipeline": self.pipeline, "mode": self.mode, "intervals": published}
+            announce(context, self.table, facts)
         return done
 
     def on_kill(self) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["SupervisorOperator"]
 
 _PATIENCE = 300.0
+_QUIET = 60.0
+_LOOK = 0.2
 _LAST_WORDS = 8
 _CLOSED = "closed_through"
 
@@ -45,6 +47,7 @@ class SupervisorOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not 
         table: The pipeline's table of record, whose asset is changed.
         max_lag: Fail where the stream has published less far than the log is provably complete by more
             than this, in event time. None says nothing.
+        submit: Options of `headway submit`, which then runs the stream; None runs it on the worker.
         **arguments: Airflow's own.
     """
 
@@ -60,6 +63,7 @@ class SupervisorOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not 
         mode: str,
         table: str,
         max_lag: timedelta | None = None,
+        submit: Sequence[str] | None = None,
         **arguments: Any,
     ) -> None:
         tries = {"retries": 2, "retry_delay": timedelta(minutes=1)}
@@ -70,6 +74,7 @@ class SupervisorOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not 
         self.mode = mode
         self.table = table
         self.max_lag = max_lag
+        self.submit = submit
         self._child: Child | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -105,14 +110,17 @@ class SupervisorOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not 
         """Start the stream, wait until it holds its lease, and return the status then."""
         log = self.project / ".headway" / "logs" / f"{self.pipeline}_{self.mode}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        words = [*self.command, "run", self.pipeline, "--mode", self.mode]
+        way = "run" if self.submit is None else "submit"
+        words = [*self.command, way, self.pipeline, "--mode", self.mode, *(self.submit or ())]
         with log.open("ab") as out:
+            began = out.tell()
             stream = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
             )
         self.log.info("started process %s on %s; its output is in %s", stream.pid, os.uname().nodename, log)
         deadline = time.monotonic() + _PATIENCE
         while True:
+            self._wait_for_its_word(stream, log, began)
             status = stream.poll()
             state = self._status()
             if self._runs(state):
@@ -125,6 +133,16 @@ class SupervisorOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not 
                 raise AirflowException(
                     f"process {stream.pid} has not taken the lease within {_PATIENCE:.0f} s; see {log}"
                 )
+
+    def _wait_for_its_word(self, stream: subprocess.Popen[bytes], log: Path, began: int) -> None:
+        """Wait until the stream says that it runs, as asking for the status costs a JVM; it may say so elsewhere."""
+        deadline = time.monotonic() + _QUIET
+        while stream.poll() is None and time.monotonic() < deadline:
+            with log.open("rb") as said:
+                said.seek(began)
+                if f"{self.pipeline}: streaming".encode() in said.read():
+                    return
+            time.sleep(_LOOK)
 
     def _tell(self, context: Context, state: dict[str, Any]) -> None:
         closed = state.get(_CLOSED)

@@ -168,6 +168,55 @@ def backfill(
 
 
 @app.command()
+def submit(
+    ctx: typer.Context,
+    pipeline: Pipeline,
+    mode: ModeName,
+    start: Start = None,
+    end: End = None,
+    until_caught_up: Annotated[
+        bool, typer.Option("--until-caught-up", help="A stream stops once it has read what is there now.")
+    ] = False,
+    complete: Annotated[
+        bool, typer.Option("--complete", help="The log has ended, so everything is closed.")
+    ] = False,
+    as_backfill: Annotated[
+        bool, typer.Option("--backfill", help="Claim the named range only, as `headway backfill` does.")
+    ] = False,
+    master: Annotated[str | None, typer.Option(help="Where Spark runs; that of conf/ without it.")] = None,
+    deploy_mode: Annotated[str, typer.Option(help="Where the driver runs: client or cluster.")] = "client",
+    resolves: Annotated[
+        bool,
+        typer.Option(
+            "--packages", help="Name the jars by coordinates instead of sending those that are here."
+        ),
+    ] = False,
+    only_print: Annotated[bool, typer.Option("--print", help="Print the command and run nothing.")] = False,
+) -> None:
+    """Run a pipeline by spark-submit, or print the command that does.
+
+    Example: headway submit punctuality --mode continuous --master spark://host:7077 --print
+    """
+    from headway.cli import submits
+
+    status = submits.submit(
+        ctx.obj,
+        pipeline,
+        mode,
+        start,
+        end,
+        until_caught_up=until_caught_up,
+        complete=complete,
+        as_backfill=as_backfill,
+        master=master,
+        deploy_mode=deploy_mode,
+        resolves=resolves,
+        only_print=only_print,
+    )
+    raise typer.Exit(status)
+
+
+@app.command()
 def verify(
     ctx: typer.Context,
     pipeline: Pipeline,

@@ -8,14 +8,28 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 from headway.embedded import java
 from headway.errors import UnavailableError
 
-__all__ = ["cache", "class_path", "pyspark_jars", "resolve"]
+__all__ = ["Coordinates", "cache", "class_path", "coordinates", "pyspark_jars", "resolve"]
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinates:
+    """Maven coordinates of Spark's jars, as spark-submit takes them."""
+
+    wanted: tuple[str, ...]
+    """`group:artifact:version` of each jar whose closure is wanted."""
+    left_out: tuple[str, ...]
+    """`group:artifact` of what that closure must not bring."""
+    overridden: tuple[str, ...]
+    """Names of jars of a version other than the closure's, which coordinates cannot say."""
 
 
 def cache() -> Path:
@@ -37,6 +51,25 @@ def pyspark_jars() -> Path:
 def class_path(configuration: str, say: Callable[[str], None] = lambda _: None) -> Path:
     """Return the folder with the jars of one configuration of ivy.xml, resolving them if missing."""
     return resolve(say) / configuration
+
+
+def coordinates() -> Coordinates:
+    """Return what ivy.xml says of Spark's jars, for whoever resolves them elsewhere."""
+    text = resources.files("headway.embedded").joinpath("ivy.xml").read_text()
+    module = ET.fromstring(text)  # noqa: S314  # our own file
+    overrides = [o.attrib for o in module.iter("override")]
+    return Coordinates(
+        wanted=tuple(
+            "{org}:{name}:{rev}".format_map(d.attrib)
+            for d in module.iter("dependency")
+            if d.attrib["conf"].startswith("spark")
+        ),
+        left_out=(
+            *(f"{e.attrib['org']}:*" for e in module.iter("exclude")),
+            *(f"{o['org']}:{o['module']}" for o in overrides),
+        ),
+        overridden=tuple(f"{o['module']}-{o['rev']}.jar" for o in overrides),
+    )
 
 
 def resolve(say: Callable[[str], None] = lambda _: None) -> Path:

@@ -23,6 +23,8 @@ __all__ = ["catalog_settings", "start"]
 
 _PROVIDER = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
 _EXTENSIONS = "spark.sql.extensions"
+_GATEWAY = "PYSPARK_GATEWAY_PORT"
+"""Environment variable that spark-submit sets for a Python driver whose JVM it has started."""
 _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     _EXTENSIONS: "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
@@ -56,23 +58,27 @@ def start(
         sinks: Sinks to prepare for beside those of the project's pipelines.
         extra: Settings over all others.
     """
-    java.find()
+    is_submitted = _GATEWAY in os.environ
+    if not is_submitted:
+        java.find()
     settings = dict(_SETTINGS)
-    if _has_own_classes(project.config.spark.master):
+    if not is_submitted and _is_local(project.config.spark.master):
         settings |= classes.FILE_SYSTEM
     for name, catalog in project.config.catalogs.items():
         settings |= catalog_settings(name, catalog.embedded, catalog.properties, project.home)
-    cores = _cores(project.config.spark.master)
-    settings["spark.sql.shuffle.partitions"] = str(cores)
+    if not is_submitted:
+        settings["spark.sql.shuffle.partitions"] = str(_cores(project.config.spark.master))
     named = [sink for pipeline in project.pipelines.values() for sink in pipeline.following]
     for more in (*(sink.spark_settings for sink in (*named, *sinks)), project.config.spark.conf, extra or {}):
         settings = _with(settings, more)
+    if is_submitted:
+        return _submitted(settings)
     return _session(project.config.spark.master, settings, short=short)
 
 
-def _has_own_classes(master: str | None) -> bool:
-    """Tell whether all that runs is in a JVM with headway's class path: no executors, nor a driver of spark-submit."""
-    return master is not None and master.startswith("local") and "PYSPARK_GATEWAY_PORT" not in os.environ
+def _is_local(master: str | None) -> bool:
+    """Tell whether all that runs is in the driver's JVM, which has headway's own classes."""
+    return master is not None and master.startswith("local")
 
 
 def _with(settings: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
@@ -106,6 +112,13 @@ def _embedded_catalog(home: Path) -> dict[str, str]:
     }
 
 
+def _submitted(settings: Mapping[str, str]) -> SparkSession:
+    """Return the session of a driver that spark-submit has started: the master and the class path are its business."""
+    from pyspark.sql import SparkSession
+
+    return _ready(SparkSession.builder.config(map=dict(settings)))
+
+
 def _session(master: str | None, settings: Mapping[str, str], *, short: bool) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     log4j = resources.files("headway.run").joinpath("log4j2.properties")
@@ -132,11 +145,15 @@ def _session(master: str | None, settings: Mapping[str, str], *, short: bool) ->
         )
         if master is not None:
             builder = builder.master(master)
-        spark: SparkSession = builder.getOrCreate()
-        # PySpark logs each analysis error as JSON on stderr, beside raising it.
-        logging.getLogger("DataFrameQueryContextLogger").setLevel(logging.CRITICAL)
+        return _ready(builder)
     finally:
         os.environ["SPARK_SUBMIT_OPTS"] = given
+
+
+def _ready(builder: SparkSession.Builder) -> SparkSession:
+    spark: SparkSession = builder.getOrCreate()
+    # PySpark logs each analysis error as JSON on stderr, beside raising it.
+    logging.getLogger("DataFrameQueryContextLogger").setLevel(logging.CRITICAL)
     return spark
 
 
