@@ -1,26 +1,33 @@
-"""Exactly-once changes of a Postgres table: rows by COPY, then one transaction with the ledger's row.
+"""Exactly-once changes of a Postgres table: one transaction for rows and the ledger's row.
 
-Executors copy their rows into a staging table, each row with the number of the task's attempt.
-The driver moves the rows of the attempts that succeeded in one transaction, together with the
-note of how far the table has followed. Small changes go from the driver straight into it.
+A transaction is one connection, so one task of Spark makes it, and copies the rows straight into the table:
+the server's one process for it takes longer over each row than the task. Small changes go from the driver.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
 
-from headway import instant
-from headway.errors import ResultError, UnavailableError
-from headway.interval import Interval
+from headway.errors import ResultError, TransientError, UnavailableError
 from headway.result import Result, mismatches, quoted_column
 from headway.sink import Applied, Change
 from headway.sinks.postgres import Postgres
-from headway.sinks.postgres_staging import SCHEMA, Arrived, Staging, copy_into, drop_abandoned, send
+from headway.sinks.postgres_transaction import (
+    LEDGER,
+    SCHEMA,
+    Transaction,
+    connect,
+    has_rows,
+    identifier,
+    listed,
+    noted,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,9 +36,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PostgresTable", "server_version"]
 
-_LEDGER = sql.Identifier(SCHEMA, "ledger")
 _SMALL = 10_000
-"""Rows that the driver copies itself: about what one Arrow batch of an executor holds."""
+"""Rows that the driver copies itself: about what one Arrow batch of a task holds."""
+_AWAY_ERRORS = (psycopg.OperationalError, psycopg.InterfaceError)
+_APPLIED, _PASSED, _AWAY, _REFUSED, _SHORT = "applied", "passed", "away", "refused", "short"
 _JSON = ("struct", "array", "map", "variant")
 _TYPES = {
     "boolean": "boolean",
@@ -66,7 +74,7 @@ class PostgresTable:
         self._keys = sink.keys
         self._output_time = result.output_time
         self._is_window = result.is_window
-        self._table = sql.Identifier(*sink.table.split("."))
+        self._table = identifier(sink.table)
         self._open: psycopg.Connection[Any] | None = None
 
     def prepare(self, schema: StructType) -> None:
@@ -85,9 +93,8 @@ class PostgresTable:
                 sql.SQL(
                     "CREATE TABLE IF NOT EXISTS {} (target text PRIMARY KEY, snapshot bigint NOT NULL, "
                     "sequence bigint NOT NULL, closed_through timestamptz NOT NULL, applied_at timestamptz NOT NULL)"
-                ).format(_LEDGER)
+                ).format(LEDGER)
             )
-            drop_abandoned(cursor)
             existing = self._existing(cursor)
             if existing:
                 self._compare(cursor, existing, columns, keys)
@@ -98,7 +105,7 @@ class PostgresTable:
         """See `headway.sink.Follower.applied`."""
         with self._transaction() as cursor:
             cursor.execute("SELECT to_regclass(%s)", [f"{SCHEMA}.ledger"])
-            return self._applied(cursor) if cursor.fetchone() != (None,) else None
+            return noted(cursor, self.name) if cursor.fetchone() != (None,) else None
 
     def unfinished(self) -> int | None:
         """See `headway.sink.Follower.unfinished`: a transaction is one step."""
@@ -110,181 +117,86 @@ class PostgresTable:
         Raises:
             ResultError: Postgres does not take the rows, for example because of equal keys.
             UnavailableError: The database cannot be reached, or went away.
+            TransientError: Not all rows came to the task that copies them.
         """
-        columns = self._columns(change.rows.schema)
         rows = change.rows.select(*self._encoded(change.rows.schema))
-        if change.count is not None and change.count <= _SMALL:
-            batches = rows.toArrow().to_batches() if change.count else []
-            return self._commit(change, since, lambda cursor: self._put(cursor, columns, batches, change))
-        with self._staging() as staging:
-            arrived = self._copied(rows, columns, staging)
-            return self._commit(
-                change, since, lambda cursor: self._move(cursor, list(columns), staging, arrived, change)
-            )
+        # A commit that upserts counts what it has rewritten too.
+        count = change.count if change.count is not None and change.count <= _SMALL else rows.count()
+        if count > _SMALL:
+            return self._run_by_task(self._of(change, since, count), rows)
+        batches = rows.toArrow().to_batches() if count else []
+        with self._transaction() as cursor:
+            return self._of(change, since, sum(map(len, batches))).run(cursor, batches)
 
     def close(self) -> None:
         """See `headway.sink.Follower.close`."""
         if self._open is not None:
             self._open.close()
 
-    def _commit(
-        self, change: Change, since: Applied | None, put: Callable[[psycopg.Cursor[Any]], None]
-    ) -> bool:
-        """Put rows in, in place of what the change replaces, together with the ledger's row."""
+    def _run_by_task(self, transaction: Transaction, rows: DataFrame) -> bool:
+        rows, dsn = rows.coalesce(1), self._dsn
         with self._transaction() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [self.name])
-            if self._applied(cursor) != since:
-                return False
-            for interval in change.replaced:
-                self._remove(cursor, interval)
-            put(cursor)
-            cursor.execute(
-                sql.SQL(
-                    "INSERT INTO {} VALUES (%s, %s, %s, %s, now()) ON CONFLICT (target) DO UPDATE SET "
-                    "snapshot = EXCLUDED.snapshot, sequence = EXCLUDED.sequence, "
-                    "closed_through = EXCLUDED.closed_through, applied_at = EXCLUDED.applied_at"
-                ).format(_LEDGER),
-                [
-                    self.name,
-                    change.to.snapshot,
-                    change.to.sequence,
-                    instant.to_datetime(change.to.closed_through),
-                ],
-            )
-            return True
+            is_filled = has_rows(cursor, self.name)
+        if is_filled and transaction.keys:
+            # The nearer a row is to the one before it, the less an index has to be searched for its place.
+            rows = rows.sortWithinPartitions(*[quoted_column(key) for key in transaction.keys])
 
-    def _put(
-        self,
-        cursor: psycopg.Cursor[Any],
-        columns: Mapping[str, str],
-        batches: Sequence[pa.RecordBatch],
-        change: Change,
-    ) -> None:
-        """Put the driver's rows in."""
-        if not change.upserts:
-            send(cursor, copy_into(self._table, columns), batches, columns.values())
-            return
-        arrived = sql.Identifier("headway_arrived")
-        cursor.execute(sql.SQL("CREATE TEMP TABLE {} (LIKE {}) ON COMMIT DROP").format(arrived, self._table))
-        send(cursor, copy_into(arrived, columns), batches, columns.values())
-        cursor.execute(self._insertion(list(columns), arrived) + self._on_conflict(list(columns)))
+        def run(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+            import pyarrow as pa
 
-    def _move(
-        self,
-        cursor: psycopg.Cursor[Any],
-        columns: Sequence[str],
-        staging: Staging,
-        arrived: Arrived,
-        change: Change,
-    ) -> None:
-        """Put the executors' rows in.
+            given = iter(batches)
+            first = list(islice(given, 1))  # nothing is locked while Spark sorts
+            said = ""
+            try:
+                with connect(dsn) as connection, connection.transaction(), connection.cursor() as cursor:
+                    outcome = _APPLIED if transaction.run(cursor, chain(first, given)) else _PASSED
+            except _AWAY_ERRORS as exc:
+                outcome, said = _AWAY, str(exc)
+            except psycopg.Error as exc:
+                outcome, said = _REFUSED, _cause(exc)
+            except TransientError as exc:
+                outcome, said = _SHORT, exc.what
+            yield pa.RecordBatch.from_pydict({"outcome": [outcome], "said": [said]})
 
-        Of many rows, taking away those with the same keys and adding all costs half as much as ON CONFLICT,
-        which looks each of them up alone, and notes each in the log twice.
-        """
-        insertion = self._insertion(columns, staging.table) + sql.SQL(" WHERE ") + arrived.condition
-        if change.upserts and arrived.has_null_keys:  # which equal each other, but not for a join
-            cursor.execute(insertion + self._on_conflict(columns))
-            return
-        if change.upserts and self._has_rows(cursor):
-            same = [
-                sql.SQL("held.{} = arrived.{}").format(sql.Identifier(key), sql.Identifier(key))
-                for key in self._key_columns
-            ]
-            cursor.execute(
-                sql.SQL("DELETE FROM {} AS held USING {} AS arrived WHERE {} AND {}").format(
-                    self._table, staging.table, sql.SQL(" AND ").join(same), arrived.condition
-                )
-            )
-        cursor.execute(insertion)
+        # A task that is tried again although it had committed finds its own note, and has passed.
+        ((outcome, said),) = rows.mapInArrow(run, "outcome string, said string").collect()
+        if outcome == _AWAY:
+            raise _unavailable(self._database, said)
+        if outcome == _REFUSED:
+            raise _refused(self.name, said)
+        if outcome == _SHORT:
+            raise TransientError(said, hint="Run the same command again.")
+        return bool(outcome == _APPLIED)
 
-    def _insertion(self, columns: Sequence[str], arrived: sql.Identifier) -> sql.Composed:
-        names = _listed(columns)
-        return sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {}").format(self._table, names, names, arrived)
-
-    def _on_conflict(self, columns: Sequence[str]) -> sql.Composed:
-        changed = [
-            sql.SQL("{} = EXCLUDED.{}").format(sql.Identifier(c), sql.Identifier(c))
-            for c in columns
-            if c not in self._key_columns
-        ]
-        action = (
-            sql.SQL("UPDATE SET {}").format(sql.SQL(", ").join(changed)) if changed else sql.SQL("NOTHING")
-        )
-        return sql.SQL(" ON CONFLICT ({}) DO {}").format(_listed(self._key_columns), action)
-
-    def _has_rows(self, cursor: psycopg.Cursor[Any]) -> bool:
-        cursor.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(self._table))
-        return cursor.fetchone() == (True,)
-
-    def _remove(self, cursor: psycopg.Cursor[Any], interval: Interval) -> None:
-        bounds = [instant.to_datetime(t) for t in (interval.start, interval.end)]
+    def _of(self, change: Change, since: Applied | None, count: int) -> Transaction:
         *_, last = self._names(self._output_time)
-        # A window's last instant counts, which is its end less a microsecond.
-        text = (
-            "DELETE FROM {} WHERE {} > %s AND {} <= %s"
-            if self._is_window
-            else "DELETE FROM {} WHERE {} >= %s AND {} < %s"
+        return Transaction(
+            table=self.name,
+            columns=self._columns(change.rows.schema),
+            keys=self._key_columns,
+            time=last,
+            is_end=self._is_window,
+            replaced=change.replaced,
+            upserts=change.upserts,
+            is_small=count <= _SMALL,
+            count=count,
+            since=since,
+            to=change.to,
         )
-        column = sql.Identifier(last)
-        cursor.execute(sql.SQL(text).format(self._table, column, column), bounds)
-
-    def _applied(self, cursor: psycopg.Cursor[Any]) -> Applied | None:
-        cursor.execute(
-            sql.SQL("SELECT snapshot, sequence, closed_through FROM {} WHERE target = %s").format(_LEDGER),
-            [self.name],
-        )
-        row = cursor.fetchone()
-        if row is None:
-            return None
-        return Applied(snapshot=row[0], sequence=row[1], closed_through=instant.from_datetime(row[2]))
-
-    @contextmanager
-    def _staging(self) -> Iterator[Staging]:
-        """Give a table for what executors copy, and drop it afterwards."""
-        staging = Staging()
-        with self._transaction() as cursor:
-            staging.make(cursor, self._table)
-        try:
-            yield staging
-        finally:
-            with self._transaction() as cursor:
-                staging.drop(cursor)
-
-    def _copied(self, rows: DataFrame, columns: Mapping[str, str], staging: Staging) -> Arrived:
-        """Have the executors copy rows by the order of their keys, for which an index has to be searched less.
-
-        Raises:
-            ResultError: Postgres does not take them.
-        """
-        from pyspark.errors import PythonException
-
-        keys = self._key_columns
-        if keys:
-            rows = rows.sortWithinPartitions(*[quoted_column(key) for key in keys])
-        try:
-            return staging.fill(rows, self._dsn, columns, keys)
-        except PythonException as exc:
-            said = next((line for line in reversed(str(exc).splitlines()) if "psycopg" in line), None)
-            if said is None:
-                raise
-            raise _refused(self.name, said.rpartition(": ")[2]) from exc
 
     def _create(self, cursor: psycopg.Cursor[Any], columns: Mapping[str, str], keys: Sequence[str]) -> None:
         parts = self.name.split(".")
         if len(parts) == 2:
             cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(parts[0])))
         # A note of an earlier table of this name says nothing of this one.
-        cursor.execute(sql.SQL("DELETE FROM {} WHERE target = %s").format(_LEDGER), [self.name])
+        cursor.execute(sql.SQL("DELETE FROM {} WHERE target = %s").format(LEDGER), [self.name])
         described = [sql.SQL("{} {}").format(sql.Identifier(n), sql.SQL(t)) for n, t in columns.items()]
         cursor.execute(sql.SQL("CREATE TABLE {} ({})").format(self._table, sql.SQL(", ").join(described)))
         *_, last = self._names(self._output_time)
         cursor.execute(sql.SQL("CREATE INDEX ON {} ({})").format(self._table, sql.Identifier(last)))
         if keys:
             cursor.execute(
-                sql.SQL("CREATE UNIQUE INDEX ON {} ({}) NULLS NOT DISTINCT").format(
-                    self._table, _listed(keys)
-                )
+                sql.SQL("CREATE UNIQUE INDEX ON {} ({}) NULLS NOT DISTINCT").format(self._table, listed(keys))
             )
 
     def _existing(self, cursor: psycopg.Cursor[Any]) -> dict[str, str]:
@@ -375,21 +287,14 @@ class PostgresTable:
             connection = self._connected()
             with connection.transaction(), connection.cursor() as cursor:
                 yield cursor
-        except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
-            raise _unavailable(self._database, exc) from exc
+        except _AWAY_ERRORS as exc:
+            raise _unavailable(self._database, str(exc)) from exc
         except psycopg.Error as exc:
-            raise _refused(self.name, exc.diag.message_primary or str(exc)) from exc
+            raise _refused(self.name, _cause(exc)) from exc
 
     def _connected(self) -> psycopg.Connection[Any]:
         if self._open is None or self._open.closed:
-            try:
-                self._open = psycopg.connect(
-                    self._dsn, autocommit=True, application_name="headway", client_encoding="utf8"
-                )
-                # In other zones the earliest instants are before Christ, which Python has no times for.
-                self._open.execute("SET TIME ZONE 'UTC'")
-            except psycopg.OperationalError as exc:
-                raise _unavailable(self._database, exc) from exc
+            self._open = connect(self._dsn)
         return self._open
 
 
@@ -403,7 +308,7 @@ def server_version(database: str, dsn: str) -> str:
         with psycopg.connect(dsn, connect_timeout=5) as connection:
             return connection.info.parameter_status("server_version") or ""
     except psycopg.OperationalError as exc:
-        raise _unavailable(database, exc) from exc
+        raise _unavailable(database, str(exc)) from exc
 
 
 def _kind(name: str, kind: DataType) -> str:
@@ -422,14 +327,14 @@ def _kind(name: str, kind: DataType) -> str:
     return _TYPES[kind.simpleString()]
 
 
-def _listed(columns: Sequence[str]) -> sql.Composed:
-    return sql.SQL(", ").join(map(sql.Identifier, columns))
+def _cause(exc: psycopg.Error) -> str:
+    return exc.diag.message_primary or str(exc)
 
 
-def _unavailable(database: str, exc: psycopg.Error) -> UnavailableError:
-    said = str(exc).strip().splitlines()
+def _unavailable(database: str, said: str) -> UnavailableError:
+    first, *_ = said.strip().splitlines() or ["the connection is gone"]
     return UnavailableError(
-        f"the Postgres database {database!r} does not answer: {said[0] if said else type(exc).__name__}",
+        f"the Postgres database {database!r} does not answer: {first}",
         hint="What the other sinks lack is made up for by the same command, once it does.",
     )
 
