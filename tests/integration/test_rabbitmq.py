@@ -7,6 +7,8 @@ import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from decimal import Decimal
 
 import pika
 import pytest
@@ -227,6 +229,36 @@ def test_an_empty_id_is_none_and_odd_bytes_are_landed(rabbitmq, queue, table, op
     assert landed(spark, table) == [None, None, "x"]
     headers = spark.table(table).orderBy("offset").collect()[-1]["headers"]
     assert {h["key"]: bytes(h["value"]) for h in headers} == {"n": b"7", "raw": b"\xff", "none": b"None"}
+
+
+def test_a_header_that_pika_cannot_read_does_not_block_the_queue(
+    rabbitmq, queue, table, open_log, spark, monkeypatch
+):
+    with pika.BlockingConnection(pika.URLParameters(rabbitmq.url)) as connection:
+        connection.channel().queue_declare(queue, durable=True)
+        told = {
+            "later": datetime(2013, 2, 1),
+            "list": [True, {"a": Decimal("1.5")}],
+            "text": "ż",
+            "none": None,
+        }
+        odd = pika.BasicProperties("text/plain", headers=told, message_id="x", delivery_mode=2)
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                "calendar.timegm", lambda _: 253_402_300_800
+            )  # the first second of the year 10000
+            connection.channel().basic_publish("", queue, body(), odd)
+    put(rabbitmq, queue, ["y"])
+    assert open_log().land() == 2
+    assert landed(spark, table) == ["x", "y"]
+    headers = spark.table(table).orderBy("offset").first()["headers"]
+    assert {h["key"]: bytes(h["value"]).decode() for h in headers} == {
+        "later": "253402300800",
+        "list": "[True, {'a': Decimal('1.5')}]",
+        "text": "ż",
+        "none": "None",
+    }
+    assert rabbitmq.waiting(queue) == 0
 
 
 def test_large_messages_land_in_parts(rabbitmq, queue, table, open_log, spark):

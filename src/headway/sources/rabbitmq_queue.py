@@ -19,6 +19,7 @@ from pika.exceptions import (
 
 from headway.errors import ConfigError, UnavailableError
 from headway.sources.landing_table import Message
+from headway.sources.rabbitmq_connection import Connection
 
 __all__ = ["Delivery", "Queue"]
 
@@ -61,7 +62,7 @@ class Queue:
         self._is_cancelled = False
 
     def __enter__(self) -> Self:
-        self._connection = self._asked(lambda: pika.BlockingConnection(self._parameters))
+        self._connection = self._asked(lambda: pika.BlockingConnection(self._parameters, Connection))
         self._channel = self._asked(self._connection.channel)
         self._channel.add_on_cancel_callback(self._cancelled)
         self._asked(lambda: self._channel.basic_qos(prefetch_count=self._prefetch))
