@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from dataclasses import replace
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import datetime
 
 import psycopg
-import pyarrow as pa
 import pytest
 
 from headway import instant
 from headway.embedded.postgres import Postgres as Server
-from headway.errors import ConfigError, DefinitionError, ResultError, TransientError, UnavailableError
+from headway.errors import ConfigError, DefinitionError, ResultError, UnavailableError
 from headway.result import Result
 from headway.sink import Applied, Change
 from headway.sinks import Postgres, postgres_table
-from headway.sinks.postgres_rows import HEADER, TRAILER, encoded
-from headway.sinks.postgres_transaction import Transaction, connect
 from headway.testing import MODES, Harness, MemoryLog
 from headway.testing.sink_suite import SinkSuite
 
@@ -172,42 +167,6 @@ def keyed(spark, dsn):
     follower.close()
 
 
-@pytest.mark.parametrize("small", [0, 10_000])
-@pytest.mark.parametrize("null", ["b", None])
-def test_rows_take_the_place_of_those_with_equal_keys(keyed, query, monkeypatch, small, null):
-    """A null in a key equals a null, though no join finds it."""
-    monkeypatch.setattr(postgres_table, "_SMALL", small)
-    table, upsert = keyed
-    upsert(("a", 1, "old"), ("a", 2, "old"), (null, 1, "old"))
-    upsert(("a", 2, "new"), (null, 1, "new"), (null, 2, "new"))
-    assert query(f"SELECT k, n, v FROM {table} ORDER BY k, n") == [
-        ("a", 1, "old"),
-        ("a", 2, "new"),
-        (null, 1, "new"),
-        (null, 2, "new"),
-    ]
-
-
-@pytest.mark.parametrize("is_read", [False, True])
-def test_an_empty_table_has_its_indexes_when_it_is_filled(keyed, query, by_a_task, dsn, is_read):
-    """They are built afterwards, unless somebody reads the table."""
-    table, upsert = keyed
-    upsert(("a", 1, "old"))
-    asked = f"SELECT indexname, indexdef FROM pg_indexes WHERE schemaname || '.' || tablename = '{table}' ORDER BY 1"
-    with psycopg.connect(dsn) as other:
-        other.execute(f"CREATE INDEX ON {table} (lower(v)) WHERE n > 0")
-        other.execute(f"ALTER TABLE {table} ADD UNIQUE (v, k)")
-        other.execute(f"DELETE FROM {table}")
-    before = query(asked)
-    assert len(before) == 4
-    with psycopg.connect(dsn) as other:
-        if is_read:
-            other.execute(f"SELECT FROM {table}")
-        upsert(("b", 2, "new"), ("b", 3, "newer"))
-    assert query(asked) == before
-    assert sorted(query(f"SELECT v FROM {table}")) == [("new",), ("newer",)]
-
-
 def test_a_task_leaves_a_table_that_has_moved_on(keyed, query, by_a_task):
     table, upsert = keyed
     assert upsert(("a", 1, "old"))
@@ -237,83 +196,6 @@ def test_a_task_whose_connection_ends_is_worth_another_try(keyed, query, by_a_ta
     with pytest.raises(UnavailableError, match="does not answer"):
         upsert(("a", 1, "new"))
     assert query(f"SELECT k, v FROM {table}") == [("a", "old")]
-
-
-def test_rows_that_break_off_are_not_taken_for_all(keyed, query, dsn):
-    """Arrow takes a stream that breaks off between two batches, as its writer was killed, for one that ends."""
-    table, upsert = keyed
-    upsert(("a", 1, "old"))
-    now = Applied(snapshot=1, sequence=1, closed_through=0)
-    transaction = Transaction(
-        table=table,
-        columns={"k": "text", "n": "integer"},
-        keys=["k", "n"],
-        time="at",
-        is_end=False,
-        replaced=(),
-        upserts=False,
-        is_small=True,
-        count=3,
-        since=now,
-        to=replace(now, snapshot=2, sequence=2),
-    )
-    rows = pa.record_batch({"k": ["b", "c"], "n": pa.array([1, 1], pa.int32())})
-    with (
-        pytest.raises(TransientError, match="2 of 3 rows came"),
-        connect(dsn) as connection,
-        connection.transaction(),
-        connection.cursor() as cursor,
-    ):
-        transaction.run(cursor, [rows])
-    assert query(f"SELECT k FROM {table}") == [("a",)]
-
-
-@pytest.mark.parametrize(("precision", "scale"), [(1, 0), (10, 2), (9, 9), (18, 5), (38, 0), (38, 37)])
-def test_decimals_are_copied_to_the_last_digit(dsn, precision, scale):
-    digits = (9,) * precision
-    numbers = [Decimal((sign, digits, -scale)) for sign in (0, 1)]
-    numbers += [Decimal((0, (n,), -scale)) for n in (0, 1)]
-    numbers += [Decimal((1, digits[: precision // 2] or (5,), -scale)), None]
-    held = pa.array(numbers, pa.decimal128(precision, scale))
-    assert copied(dsn, held, f"numeric({precision},{scale})") == numbers
-
-
-@pytest.mark.parametrize(
-    ("kind", "held"),
-    [
-        ("boolean", pa.array([True, None, False])),
-        ("smallint", pa.array([-128, None, 127], pa.int8())),
-        ("bigint", pa.array([-(2**63), None, 2**63 - 1])),
-        ("real", pa.array([-1.5, None, 3.25], pa.float32())),
-        ("double precision", pa.array([-1e300, None, float("inf")])),
-        ("text", pa.array(["", None, "żółć \U0001f6eb"])),
-        ("bytea", pa.array([b"", None, b"\0\xff"])),
-        ("date", pa.array([date(1, 1, 1), None, date(9999, 12, 31)])),
-        (
-            "timestamp without time zone",
-            pa.array([datetime(1, 1, 1), None, datetime.max], pa.timestamp("us")),
-        ),
-        ("jsonb", pa.array(['{"a": 1}', None, "[]"])),
-    ],
-)
-def test_values_and_nulls_are_copied(dsn, kind, held):
-    expected = [json.loads(v) if v and kind == "jsonb" else v for v in held.to_pylist()]
-    assert copied(dsn, held, kind) == expected
-    assert copied(dsn, held.drop_null(), kind) == [v for v in expected if v is not None]
-
-
-def copied(dsn, held, kind):
-    """Copy a column twice, with a number before it and one behind it, from the middle of a batch; return it."""
-    batch = pa.record_batch({"n": range(len(held)), "a": held, "b": held, "m": range(len(held))})
-    with psycopg.connect(dsn) as connection:
-        connection.execute(f"CREATE TEMP TABLE c (n bigint, a {kind}, b {kind}, m bigint)")
-        kinds = ["bigint", kind, kind, "bigint"]
-        with connection.cursor().copy("COPY c FROM STDIN (FORMAT binary)") as copy:
-            for part in (HEADER, encoded(batch.slice(0, 1), kinds), encoded(batch.slice(1), kinds), TRAILER):
-                copy.write(part)
-        rows = connection.execute("SELECT a, b, n = m FROM c ORDER BY n").fetchall()
-    assert all(a == b and same for a, b, same in rows)
-    return [a for a, *_ in rows]
 
 
 def test_every_type_arrives(databases, log, place, query):

@@ -14,20 +14,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
-from headway.errors import ResultError, TransientError, UnavailableError
+from headway.errors import ResultError, TransientError
 from headway.result import Result, mismatches, quoted_column
 from headway.sink import Applied, Change
 from headway.sinks.postgres import Postgres
-from headway.sinks.postgres_transaction import (
-    LEDGER,
-    SCHEMA,
-    Transaction,
-    connect,
-    has_rows,
-    identifier,
-    listed,
-    noted,
-)
+from headway.sinks.postgres_failure import Failure
+from headway.sinks.postgres_indexes import has_unique, identifier, may_build
+from headway.sinks.postgres_transaction import LEDGER, SCHEMA, Transaction, connect, noted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,8 +31,7 @@ __all__ = ["PostgresTable", "server_version"]
 
 _SMALL = 10_000
 """Rows that the driver copies itself: about what one Arrow batch of a task holds."""
-_AWAY_ERRORS = (psycopg.OperationalError, psycopg.InterfaceError)
-_APPLIED, _PASSED, _AWAY, _REFUSED, _SHORT = "applied", "passed", "away", "refused", "short"
+_APPLIED, _PASSED, _SHORT = "applied", "passed", "short"
 _JSON = ("struct", "array", "map", "variant")
 _TYPES = {
     "boolean": "boolean",
@@ -117,7 +109,7 @@ class PostgresTable:
         Raises:
             ResultError: Postgres does not take the rows, for example because of equal keys.
             UnavailableError: The database cannot be reached, or went away.
-            TransientError: Not all rows came to the task that copies them.
+            TransientError: It gave up, or not all rows came to the task that copies them.
         """
         rows = change.rows.select(*self._encoded(change.rows.schema))
         # A commit that upserts counts what it has rewritten too.
@@ -136,8 +128,8 @@ class PostgresTable:
     def _run_by_task(self, transaction: Transaction, rows: DataFrame) -> bool:
         rows, dsn = rows.coalesce(1), self._dsn
         with self._transaction() as cursor:
-            is_filled = has_rows(cursor, self.name)
-        if is_filled and transaction.keys:
+            has_index = has_unique(cursor, self.name, transaction.keys)
+        if has_index:
             # The nearer a row is to the one before it, the less an index has to be searched for its place.
             rows = rows.sortWithinPartitions(*[quoted_column(key) for key in transaction.keys])
 
@@ -150,22 +142,19 @@ class PostgresTable:
             try:
                 with connect(dsn) as connection, connection.transaction(), connection.cursor() as cursor:
                     outcome = _APPLIED if transaction.run(cursor, chain(first, given)) else _PASSED
-            except _AWAY_ERRORS as exc:
-                outcome, said = _AWAY, str(exc)
             except psycopg.Error as exc:
-                outcome, said = _REFUSED, _cause(exc)
+                failure = Failure.of(exc)
+                outcome, said = failure.kind, failure.said
             except TransientError as exc:
                 outcome, said = _SHORT, exc.what
             yield pa.RecordBatch.from_pydict({"outcome": [outcome], "said": [said]})
 
         # A task that is tried again although it had committed finds its own note, and has passed.
         ((outcome, said),) = rows.mapInArrow(run, "outcome string, said string").collect()
-        if outcome == _AWAY:
-            raise _unavailable(self._database, said)
-        if outcome == _REFUSED:
-            raise _refused(self.name, said)
         if outcome == _SHORT:
             raise TransientError(said, hint="Run the same command again.")
+        if outcome not in (_APPLIED, _PASSED):
+            raise Failure(outcome, said).error(self._database, self.name)
         return bool(outcome == _APPLIED)
 
     def _of(self, change: Change, since: Applied | None, count: int) -> Transaction:
@@ -192,12 +181,9 @@ class PostgresTable:
         cursor.execute(sql.SQL("DELETE FROM {} WHERE target = %s").format(LEDGER), [self.name])
         described = [sql.SQL("{} {}").format(sql.Identifier(n), sql.SQL(t)) for n, t in columns.items()]
         cursor.execute(sql.SQL("CREATE TABLE {} ({})").format(self._table, sql.SQL(", ").join(described)))
-        *_, last = self._names(self._output_time)
-        cursor.execute(sql.SQL("CREATE INDEX ON {} ({})").format(self._table, sql.Identifier(last)))
-        if keys:
-            cursor.execute(
-                sql.SQL("CREATE UNIQUE INDEX ON {} ({}) NULLS NOT DISTINCT").format(self._table, listed(keys))
-            )
+        if not keys:
+            *_, last = self._names(self._output_time)
+            cursor.execute(sql.SQL("CREATE INDEX ON {} ({})").format(self._table, sql.Identifier(last)))
 
     def _existing(self, cursor: psycopg.Cursor[Any]) -> dict[str, str]:
         cursor.execute(
@@ -215,8 +201,8 @@ class PostgresTable:
         keys: Sequence[str],
     ) -> None:
         faults = mismatches(existing, columns)
-        if keys and not self._has_unique_index(cursor, keys):
-            faults.append(f"it has no unique index on {', '.join(keys)}")
+        if keys and not has_unique(cursor, self.name, keys) and not may_build(cursor, self.name):
+            faults.append(f"it has no unique index on {', '.join(keys)} for which nulls are equal")
         if faults:
             raise ResultError(
                 f"the Postgres table {self.name} does not take this result: " + "; ".join(faults),
@@ -229,15 +215,6 @@ class PostgresTable:
                         self._table, sql.Identifier(name), sql.SQL(kind)
                     )
                 )
-
-    def _has_unique_index(self, cursor: psycopg.Cursor[Any], keys: Sequence[str]) -> bool:
-        cursor.execute(
-            "SELECT (SELECT array_agg(a.attname::text) FROM pg_attribute a WHERE a.attrelid = i.indrelid "
-            "AND a.attnum = ANY(i.indkey::int2[])) FROM pg_index i "
-            "WHERE i.indrelid = to_regclass(%s) AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL",
-            [self._table.as_string()],
-        )
-        return any(set(names) == set(keys) for (names,) in cursor.fetchall())
 
     @property
     def _key_columns(self) -> list[str]:
@@ -281,16 +258,15 @@ class PostgresTable:
 
         Raises:
             UnavailableError: The database went away.
+            TransientError: It gave up, for example for a deadlock or a full disk.
             ResultError: It refuses a statement.
         """
         try:
             connection = self._connected()
             with connection.transaction(), connection.cursor() as cursor:
                 yield cursor
-        except _AWAY_ERRORS as exc:
-            raise _unavailable(self._database, str(exc)) from exc
         except psycopg.Error as exc:
-            raise _refused(self.name, _cause(exc)) from exc
+            raise Failure.of(exc).error(self._database, self.name) from exc
 
     def _connected(self) -> psycopg.Connection[Any]:
         if self._open is None or self._open.closed:
@@ -308,7 +284,7 @@ def server_version(database: str, dsn: str) -> str:
         with psycopg.connect(dsn, connect_timeout=5) as connection:
             return connection.info.parameter_status("server_version") or ""
     except psycopg.OperationalError as exc:
-        raise _unavailable(database, str(exc)) from exc
+        raise Failure.of(exc).error(database, "") from exc
 
 
 def _kind(name: str, kind: DataType) -> str:
@@ -325,22 +301,3 @@ def _kind(name: str, kind: DataType) -> str:
             hint="Cast it in the function, for example to string.",
         )
     return _TYPES[kind.simpleString()]
-
-
-def _cause(exc: psycopg.Error) -> str:
-    return exc.diag.message_primary or str(exc)
-
-
-def _unavailable(database: str, said: str) -> UnavailableError:
-    first, *_ = said.strip().splitlines() or ["the connection is gone"]
-    return UnavailableError(
-        f"the Postgres database {database!r} does not answer: {first}",
-        hint="What the other sinks lack is made up for by the same command, once it does.",
-    )
-
-
-def _refused(table: str, said: str) -> ResultError:
-    return ResultError(
-        f"Postgres refuses what is to go into {table}: {said}",
-        hint="Mend the rows or the table; the next run makes up for what is missing.",
-    )

@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
-from psycopg.errors import InsufficientPrivilege, LockNotAvailable
 
 from headway import instant
 from headway.errors import TransientError
 from headway.interval import Interval
 from headway.sink import Applied
+from headway.sinks.postgres_indexes import build, identifier, listed
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["LEDGER", "SCHEMA", "Transaction", "connect", "has_rows", "identifier", "listed", "noted"]
+__all__ = ["LEDGER", "SCHEMA", "Transaction", "connect", "noted"]
 
 SCHEMA = "headway"
 LEDGER = sql.Identifier(SCHEMA, "ledger")
 _ARRIVED = sql.Identifier("headway_arrived")
-_INDEXES = """
-    SELECT n.nspname, c.relname, pg_get_indexdef(i.indexrelid)
-    FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE i.indrelid = to_regclass(%s) AND c.relkind = 'i' AND c.reltablespace = 0
-        AND NOT (i.indisreplident OR i.indisclustered OR c.relispartition) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = i.indexrelid)
-        AND obj_description(i.indexrelid, 'pg_class') IS NULL
+_IS_WATCHED = """
+    SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(%(table)s) AND NOT tgisinternal)
+        OR EXISTS (SELECT FROM pg_constraint WHERE confrelid = to_regclass(%(table)s) AND contype = 'f')
 """
-"""Those that their definitions make again."""
+"""Whether somebody sees a row go that only changes: a trigger, or a foreign key, which may take rows of others along."""
+_SETTINGS = {
+    "TimeZone": "UTC",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+}
+"""In other zones the earliest instants are before Christ, which Python has no times for. And a server that hears nothing
+of a task's machine for a minute lets go of its transaction, and of the lock that the next attempt waits for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,14 +78,15 @@ class Transaction:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [self.table])
         if noted(cursor, self.table) != self.since:
             return False
-        if has_rows(cursor, self.table):
+        cursor.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(identifier(self.table)))
+        if cursor.fetchone() == (True,):
             for interval in self.replaced:
                 self._remove(cursor, interval)
             (self._upsert if self.upserts else self._copy)(cursor, batches)
-        elif self.is_small:
-            self._copy(cursor, batches)
         else:
-            self._fill(cursor, batches)
+            self._copy(cursor, batches)
+            if self.keys and self.count:
+                build(cursor, self.table, self.keys, self.time)
         cursor.execute(
             sql.SQL(
                 "INSERT INTO {} VALUES (%s, %s, %s, %s, now()) ON CONFLICT (target) DO UPDATE SET "
@@ -90,23 +96,6 @@ class Transaction:
             [self.table, self.to.snapshot, self.to.sequence, instant.to_datetime(self.to.closed_through)],
         )
         return True
-
-    def _fill(self, cursor: psycopg.Cursor[Any], batches: Iterable[pa.RecordBatch]) -> None:
-        """Put many rows into an empty table, and build its indexes when they are there.
-
-        Whoever reads it meanwhile has to wait. Indexes stay where somebody else owns the table, or reads it for long.
-        """
-        definitions: list[str] = []
-        with suppress(InsufficientPrivilege, LockNotAvailable), cursor.connection.transaction():
-            cursor.execute("SET LOCAL lock_timeout = '2s'")
-            cursor.execute(_INDEXES, [identifier(self.table).as_string()])
-            found = cursor.fetchall()
-            for schema, name, _ in found:
-                cursor.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(schema, name)))
-            definitions = [definition for *_, definition in found]
-        self._copy(cursor, batches)
-        for definition in definitions:
-            cursor.execute(definition)
 
     def _upsert(self, cursor: psycopg.Cursor[Any], batches: Iterable[pa.RecordBatch]) -> None:
         null_keys = 0
@@ -122,7 +111,8 @@ class Transaction:
         self._copy(cursor, seen(), into=_ARRIVED)
         names = listed(self.columns)
         insertion = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {}").format(table, names, names, _ARRIVED)
-        if self.is_small or null_keys:  # nulls equal each other, but not for a join
+        # Nulls equal each other, but not for a join.
+        if self.is_small or null_keys or self._is_watched(cursor):
             cursor.execute(insertion + self._on_conflict())
             return
         same = [sql.SQL("held.{} = arrived.{}").format(*[sql.Identifier(key)] * 2) for key in self.keys]
@@ -146,17 +136,24 @@ class Transaction:
         statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
             into or identifier(self.table), listed(self.columns)
         )
-        with cursor.copy(statement) as copy:
-            copy.write(HEADER)
-            for batch in batches:
-                copy.write(encoded(batch, kinds))
+        with cursor.copy(statement) as copy, ThreadPoolExecutor(1) as thread:
+            written = thread.submit(copy.write, HEADER)
+            for batch in batches:  # one is encoded while the server takes the one before
+                block = encoded(batch, kinds)
+                written.result()
+                written = thread.submit(copy.write, block)
                 count += len(batch)
+            written.result()
             copy.write(TRAILER)
         if count != self.count:
             raise TransientError(
                 f"{count} of {self.count} rows came for {self.table}, which is as it was",
                 hint="Run the same command again.",
             )
+
+    def _is_watched(self, cursor: psycopg.Cursor[Any]) -> bool:
+        cursor.execute(_IS_WATCHED, {"table": identifier(self.table).as_string()})
+        return cursor.fetchone() == (True,)
 
     def _on_conflict(self) -> sql.Composed:
         changed = [
@@ -189,8 +186,12 @@ def connect(dsn: str) -> psycopg.Connection[Any]:
         psycopg.OperationalError: The database cannot be reached.
     """
     connection = psycopg.connect(dsn, autocommit=True, application_name="headway", client_encoding="utf8")
-    # In other zones the earliest instants are before Christ, which Python has no times for.
-    connection.execute("SET TIME ZONE 'UTC'")
+    # What another has committed while this one waited for the lock has to be seen.
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+    connection.execute(
+        "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS s (name, value)",
+        [list(_SETTINGS), list(_SETTINGS.values())],
+    )
     return connection
 
 
@@ -203,19 +204,3 @@ def noted(cursor: psycopg.Cursor[Any], table: str) -> Applied | None:
     if row is None:
         return None
     return Applied(snapshot=row[0], sequence=row[1], closed_through=instant.from_datetime(row[2]))
-
-
-def has_rows(cursor: psycopg.Cursor[Any], table: str) -> bool:
-    """Tell whether a table has any row."""
-    cursor.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(identifier(table)))
-    return cursor.fetchone() == (True,)
-
-
-def identifier(table: str) -> sql.Identifier:
-    """Quote a table's name, with or without schema."""
-    return sql.Identifier(*table.split("."))
-
-
-def listed(columns: Iterable[str]) -> sql.Composed:
-    """Quote columns, with commas between them."""
-    return sql.SQL(", ").join(map(sql.Identifier, columns))
