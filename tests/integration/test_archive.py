@@ -6,12 +6,13 @@ import hashlib
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from headway import instant
 from headway.catalog import java_table
-from headway.errors import LostDataError
+from headway.errors import DefinitionError, LostDataError
 from headway.interval import Interval
 from headway.offsets import Offsets
 from headway.run import continuous, landing
@@ -27,7 +28,7 @@ from headway import pipeline, sinks, sources
 
 @pipeline(
     inputs={{"s": sources.Kafka("s", schema="{schema}", event_time="at", lateness="1 hour", disorder="0 seconds",
-                              clock="log", late="quarantine", archive="{archive}")}},
+                              clock="log", late="quarantine", archive={archive!r})}},
     output_time="window",
     emit="{emit}",
     outputs=[sinks.Iceberg("lake.n.t", keys=["k", "window"])],
@@ -317,6 +318,42 @@ def test_what_is_early_or_named_follows_an_erasure_too(harness, define, log, arc
     assert ("b", "01") not in shown(harness, early)
     harness.run_again(early, {"s": again}, MODES["hourly"])
     assert shown(harness, early) == {("a", "01"): 1, ("a", "02"): 1, ("a", "08"): 1}
+
+
+def test_what_was_erased_stays_away_when_a_source_names_another_archive_or_none(
+    harness, define, log, archived, placed, spark
+):
+    def naming(archive):
+        text = WINDOWS.format(schema=SCHEMA, archive=archive, emit="final")
+        return replace(define(text), name=placed.name, outputs=placed.outputs)
+
+    put(log, "01:10", "09:10")
+    put(log, "01:20", k="b")
+    harness.run_again(placed, {"s": archived}, MODES["hourly"])
+    erase(spark, placed.sources["s"], archived, "b")
+    without = naming(None)
+    with pytest.raises(DefinitionError, match="no longer names the archive lake"):
+        harness.run_again(without, {"s": log}, MODES["hourly"])
+    other = naming(f"{placed.sources['s'].archive}_other")
+    again = ArchivedLog(log, other.sources["s"], spark)
+    for _ in range(2):
+        harness.run_again(other, {"s": again}, MODES["hourly"])
+        assert shown(harness, other) == {("a", "01"): 1}
+        assert [e.number for e in Archive(spark, other.sources["s"]).erasures()] == [1]
+    again.land()
+    assert spark.table(other.sources["s"].archive).filter("key = 'b'").count() == 0
+
+
+def test_an_instant_beyond_retention_is_asked_for_once(log, archived, spark, monkeypatch):
+    put(log, "01:10", "02:10", "09:10")
+    archived.land()
+    log.first = 2
+    asked = []
+    arrivals = Archive.arrivals
+    monkeypatch.setattr(Archive, "arrivals", lambda *a: asked.append(a[1:]) or arrivals(*a))
+    for _ in range(2):
+        assert archived.offsets_at(instant.parse("2013-02-01T02:00:00Z"), log.ends().offsets)[0] == 1
+    assert len(asked) == 1
 
 
 def test_quarantined_records_are_erased_and_stay_away(harness, log, archived, placed, spark):

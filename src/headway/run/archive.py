@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -255,9 +255,20 @@ class Archive:
             rows = Archive(self._spark, schema).frame(held.start, held.end).filter(mine)
             found = rows.filter("event_time IS NOT NULL").select(hour).distinct()
             hours.update(int(r["hour"]) for r in found.toLocalIterator())
-        erasure = self._written_down(key_hash, held.end, sorted(hours))
+        (erasure,) = self._written_down([Erasure(0, key_hash, held.end, tuple(sorted(hours)))])
         self.finish_erasures()
         return erasure, count
+
+    def take_over(self, erasures: Sequence[Erasure]) -> None:
+        """Note what was erased from another archive of the same log. The rows go when records are next taken in.
+
+        Raises:
+            TransientError: Others kept changing the erasures.
+        """
+        known = [(e.key_hash, e.below) for e in self.erasures()]
+        new = [e for e in erasures if (e.key_hash, e.below) not in known]
+        if new:
+            self._written_down(new)
 
     def finish_erasures(self) -> None:
         """Remove the rows of what was erased from the table, and the snapshots that still hold them.
@@ -361,7 +372,8 @@ class Archive:
     def _erased_through(self) -> int:
         return int(java_table(self._spark, self.name).properties().get(_NUMBER) or 0)
 
-    def _written_down(self, key_hash: str, below: Offsets, hours: Sequence[int]) -> Erasure:
+    def _written_down(self, erasures: Sequence[Erasure]) -> list[Erasure]:
+        """Note erasures, and return them with their numbers here."""
         if not self._spark.catalog.tableExists(self.erasures_name):
             properties = ", ".join(f"'{k}' = '{v}'" for k, v in PROPERTIES.items())
             self._spark.sql(
@@ -372,14 +384,22 @@ class Archive:
         try:
             for _ in range(_RACES):
                 visible = appends.visible()
-                number = int(appends.reached(appends.table(), visible) or 0) + 1
-                moments = [instant.to_datetime(hour) for hour in hours]
-                given = [(number, key_hash, json.dumps(below.to_json()), moments)]
-                row = self._spark.createDataFrame(
+                last = int(appends.reached(appends.table(), visible) or 0)
+                numbered = [replace(e, number=n) for n, e in enumerate(erasures, last + 1)]
+                given = [
+                    (
+                        e.number,
+                        e.key_hash,
+                        json.dumps(e.below.to_json()),
+                        [instant.to_datetime(hour) for hour in e.hours],
+                    )
+                    for e in numbered
+                ]
+                rows = self._spark.createDataFrame(
                     given, "number bigint, key_hash string, below string, hours array<timestamp>"
                 ).selectExpr("*", "current_timestamp() AS erased_at")
-                if appends.append(row, visible, str(number)) is not None:
-                    return Erasure(number, key_hash, below, tuple(hours))
+                if appends.append(rows, visible, str(last + len(numbered))) is not None:
+                    return numbered
         finally:
             appends.close()
         raise TransientError(

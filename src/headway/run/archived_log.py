@@ -37,6 +37,8 @@ class ArchivedLog:
         self._known: Held | None = None
         self._first: dict[int, int] = {}
         """Arrival of the first record of each partition that the archive holds and the log no longer."""
+        self._asked: dict[tuple[int, str], Offsets] = {}
+        """First offsets by instant and by what the log had lost: each is asked more than once, and is a job of Spark."""
 
     def identity(self) -> str:
         """See `headway.source.Log.identity`."""
@@ -62,8 +64,12 @@ class ArchivedLog:
         )
         if not eaten:
             return found
-        since = f"timestamp >= timestamp_micros({moment}) AND ({between(Offsets({}), eaten)})"
-        older = {p: offset for p, (offset, _) in self._archive.arrivals(since, "first").items()}
+        lost = between(Offsets({}), eaten)
+        older = self._asked.get((moment, lost))
+        if older is None:
+            since = f"timestamp >= timestamp_micros({moment}) AND ({lost})"
+            older = Offsets({p: o for p, (o, _) in self._archive.arrivals(since, "first").items()})
+            self._asked[moment, lost] = older
         return Offsets({p: min(offset, older.get(p, offset)) for p, offset in found.items()})
 
     def latest_arrivals(self, ends: Offsets) -> dict[int, int]:

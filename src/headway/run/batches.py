@@ -243,7 +243,7 @@ class Batches:
             fingerprint=fingerprint,
             closed_through=closed,
             token=job.held.token,
-            offsets=job.offsets_of({n: r.to_json() for n, r in readings.items()}),
+            offsets=job.told(job.offsets_of({n: r.to_json() for n, r in readings.items()})),
             touches=Interval(self.closed_through, instant.END),
             lookups={n: sorted({e.snapshots[n] for e in lineage.epochs}) for n in job.pipeline.versioned},
             ownership=replace(

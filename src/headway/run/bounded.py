@@ -547,7 +547,7 @@ def _commit(
         fingerprint=digest([job.inputs, str(span), offsets, lookups]),
         closed_through=ownership.closed_through or instant.BEGINNING,
         token=job.held.token,
-        offsets=offsets,
+        offsets=job.told(offsets),
         lookups=lookups,
         touches=touches,
         ownership=ownership,

@@ -67,7 +67,9 @@ def erase(
     if not mine:
         known = sorted({str(source.archive) for _, source in readers})
         raise CallError(
-            f"no source of this project has the archive {archive!r}", hint=suggestion(archive, known)
+            f"no source of this project has the archive {archive!r}, and who reads it has to follow",
+            hint=f"{suggestion(archive, known)} Erase in the project whose sources name it; where none does, "
+            f"name it on a source (archive={archive!r}), or drop the whole table.",
         )
     sources = [source for _, source in mine]
     key_hash = hashlib.sha256(key).hexdigest()

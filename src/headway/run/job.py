@@ -24,7 +24,7 @@ from headway.project import Project
 from headway.quality import suite as suites
 from headway.quality.checks import Checks
 from headway.result import Result
-from headway.run import gate
+from headway.run import former_archives, gate
 from headway.run.archived_log import ArchivedLog
 from headway.run.books import Books
 from headway.run.copies import Copies
@@ -199,9 +199,14 @@ class Job:
         assert self.lease is not None, "this job only looks"
         return self.lease
 
-    def offsets_of(self, read: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
-        """Return what a commit says of the logs: which they are, and from where to where each was read, if it was."""
+    def offsets_of(self, read: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:
+        """Return what the rows depend on of the logs: which they are, and from where to where each was read, if it was."""
         return {name: {**read.get(name, {}), "log": log} for name, log in self.identities.items()}
+
+    def told(self, offsets: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+        """Return what a commit says of the logs: that, and which archive each has, on which no row depends."""
+        archives = {n: s.archive for n, s in self.pipeline.sources.items() if s.archive is not None}
+        return {n: {**o, **({"archive": archives[n]} if n in archives else {})} for n, o in offsets.items()}
 
     def check_identities(self, ownership: Ownership) -> None:
         """See that offsets which were recorded still mean the same records.
@@ -288,7 +293,7 @@ def opened(
     the local days that suites judge, `quality` says how verdicts are told; without it they are kept and told nowhere.
 
     Raises:
-        DefinitionError: The definition breaks the law.
+        DefinitionError: The definition breaks the law, or leaves out an archive from which records were erased.
         ResultError: The table does not take the result.
         LeaseHeldError: Another run writes this range.
         UnavailableError: A database that a lookup is copied from does not answer.
@@ -309,6 +314,7 @@ def opened(
             # It computes whole units.
             units = job.gate.units
             interval = Interval(units.floor(interval.start), instant.clamp(units.ceiling(interval.end)))
+        former_archives.take_over(job)
         with leased(job, mode.name, interval) as writing:
             job.followers.prepare(job.analysis.schema)
             yield writing
