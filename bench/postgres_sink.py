@@ -1,5 +1,8 @@
 """An upsert of a million rows into Postgres beside Spark's JDBC append, with and without rewritten batches.
 
+All end with the same table, the one that the sink makes: a unique index on the keys, and one on the time. For `append,
+no index` it has none, before or afterwards.
+
 `floor` is what the server itself takes for the same rows in the order of their keys, made ready beforehand: COPY of a
 file straight into the table by one connection and by two, and INSERT ... SELECT from a table of them. Nothing that puts
 the rows in by one transaction is faster than the first or the last, for one transaction is one process of the server.
@@ -32,6 +35,7 @@ RESULT = Result(output_time="at", is_window=False, keys=("k", "id"))
 COLUMNS = "id bigint, k text, at timestamptz, amount double precision, count integer, flag boolean, note text, day date"
 FOLDER = WORK / "postgres_tcp"
 RIVALS = {"append": "", "rewritten": "&reWriteBatchedInserts=true"}
+INDEXES = ("UNIQUE INDEX ON bench (k, id) NULLS NOT DISTINCT", "INDEX ON bench (at)")
 FLOORS = ("COPY by one connection", "COPY by two", "INSERT SELECT")
 
 
@@ -67,6 +71,8 @@ def compare(port: int):
             empty(dsn)
             found[name] = timed(spark, lambda o=option: append(first, port, o))
             found[f"{name} beside others"] = timed(spark, lambda o=option: append(others, port, o))
+        empty(dsn, indexes=())
+        found["append, no index"] = timed(spark, lambda: append(first, port, ""))
         if number:  # the first one warms all up
             for name, (cpu, took) in found.items():
                 rates.setdefault(name, []).append(ROWS / took)
@@ -78,6 +84,7 @@ def compare(port: int):
     spark.stop()
     for name, other, bar in (
         ("upsert", "append", BAR),
+        ("upsert", "append, no index", None),
         ("upsert", "rewritten", None),
         ("upsert", f"floor, {FLOORS[0]}", None),
         ("upsert", f"floor, {FLOORS[2]}", None),
@@ -119,22 +126,25 @@ def rows(spark, start: int):
 
 
 def new(dsn: str, spark, rows):
-    """Make the table anew, with its unique index, and open it."""
-    empty(dsn)
+    """Have the sink make the table anew, and open it."""
     with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("DROP TABLE IF EXISTS bench")
         connection.execute("CREATE SCHEMA IF NOT EXISTS headway")
         connection.execute("DROP TABLE IF EXISTS headway.ledger")
     follower = Postgres("bench", keys=["k", "id"]).follow(spark, {"databases": {"main": dsn}}, RESULT)
     follower.prepare(rows.schema)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("CHECKPOINT")
     return follower
 
 
-def empty(dsn: str) -> None:
-    """Make the table anew, with its unique index; the server's buffers are written, so nobody pays for another."""
+def empty(dsn: str, indexes=INDEXES) -> None:
+    """Make the table anew; the server's buffers are written, so nobody pays for another."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("DROP TABLE IF EXISTS bench")
         connection.execute(f"CREATE TABLE bench ({COLUMNS})")
-        connection.execute("CREATE UNIQUE INDEX ON bench (k, id) NULLS NOT DISTINCT")
+        for index in indexes:
+            connection.execute(f"CREATE {index}")
         connection.execute("CHECKPOINT")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import uuid
 from dataclasses import replace
 from datetime import datetime
@@ -15,6 +17,7 @@ from headway.errors import ConfigError, DefinitionError, ResultError, Unavailabl
 from headway.result import Result
 from headway.sink import Applied, Change
 from headway.sinks import Postgres, postgres_table
+from headway.sinks.postgres_transaction import connect
 from headway.testing import MODES, Harness, MemoryLog
 from headway.testing.sink_suite import SinkSuite
 
@@ -145,26 +148,32 @@ def test_what_a_task_copies_is_what_the_driver_copies(databases, log, place, que
     assert in_postgres(query, placed) == in_iceberg(databases, placed)
 
 
+class Upserts:
+    """A table with the keys k and n, into which rows of k, n and v are upserted."""
+
+    def __init__(self, spark, dsn):
+        sink = Postgres(f"reporting.t_{uuid.uuid4().hex[:8]}", keys=["k", "n"])
+        result = Result(output_time="at", is_window=False, keys=("k", "n"))
+        with_password = psycopg.conninfo.make_conninfo(dsn, password="geheim")
+        self.spark, self.table = spark, sink.table
+        self.follower = sink.follow(spark, {"databases": {"main": with_password}}, result)
+        self.count = 0
+
+    def __call__(self, *rows, since=None):
+        given = [(k, n, v, datetime(2013, 2, 1)) for k, n, v in rows]
+        frame = self.spark.createDataFrame(given, "k string, n int, v string, at timestamp").repartition(2)
+        self.follower.prepare(frame.schema)
+        self.count += 1
+        to = Applied(snapshot=self.count, sequence=self.count, closed_through=0)
+        change = Change(to=to, rows=frame, count=None, replaced=(), upserts=True, before=lambda: None)
+        return self.follower.apply(change, since or self.follower.applied())
+
+
 @pytest.fixture
 def keyed(spark, dsn):
-    """Give a table with the keys k and n, and a means to upsert rows of k, n and v."""
-    sink = Postgres(f"reporting.t_{uuid.uuid4().hex[:8]}", keys=["k", "n"])
-    result = Result(output_time="at", is_window=False, keys=("k", "n"))
-    follower = sink.follow(spark, {"databases": {"main": dsn}}, result)
-    applied = []
-
-    def upsert(*rows, since=None):
-        given = [(k, n, v, datetime(2013, 2, 1)) for k, n, v in rows]
-        frame = spark.createDataFrame(given, "k string, n int, v string, at timestamp").repartition(2)
-        follower.prepare(frame.schema)
-        since = since or follower.applied()
-        to = Applied(snapshot=len(applied) + 1, sequence=len(applied) + 1, closed_through=0)
-        changed = Change(to=to, rows=frame, count=None, replaced=(), upserts=True, before=lambda: None)
-        applied.append(to)
-        return follower.apply(changed, since)
-
-    yield sink.table, upsert
-    follower.close()
+    made = Upserts(spark, dsn)
+    yield made.table, made
+    made.follower.close()
 
 
 def test_a_task_leaves_a_table_that_has_moved_on(keyed, query, by_a_task):
@@ -184,18 +193,69 @@ def test_a_task_says_what_postgres_refuses_and_leaves_the_table_as_it_was(keyed,
     assert query(f"SELECT k, v FROM {table}") == [("a", "old")]
 
 
-def test_a_task_whose_connection_ends_is_worth_another_try(keyed, query, by_a_task, dsn):
+@pytest.fixture
+def when_rows_are_in(dsn):
+    """Have the server do something when a transaction has put rows into a table, and stop doing so."""
+    with psycopg.connect(dsn, autocommit=True) as other:
+
+        def ordered(table, what):
+            name = f"when_{table.partition('.')[2]}"
+            other.execute(
+                f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN {what}; RETURN NULL; END'"
+            )
+            other.execute(f"CREATE TRIGGER ordered AFTER INSERT ON {table} EXECUTE FUNCTION {name}()")
+            return lambda: other.execute(f"DROP FUNCTION {name} CASCADE")
+
+        yield ordered
+
+
+def test_a_task_whose_connection_ends_is_worth_another_try(keyed, query, by_a_task, when_rows_are_in):
     table, upsert = keyed
     upsert(("a", 1, "old"))
-    with psycopg.connect(dsn) as other:
-        other.execute(
-            "CREATE FUNCTION away() RETURNS trigger LANGUAGE plpgsql "
-            "AS 'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END'"
-        )
-        other.execute(f"CREATE TRIGGER away AFTER DELETE ON {table} EXECUTE FUNCTION away()")
+    when_rows_are_in(table, "PERFORM pg_terminate_backend(pg_backend_pid())")
     with pytest.raises(UnavailableError, match="does not answer"):
         upsert(("a", 1, "new"))
     assert query(f"SELECT k, v FROM {table}") == [("a", "old")]
+
+
+def test_a_task_that_is_killed_in_its_transaction_leaves_the_table_as_it_was(
+    keyed, query, by_a_task, when_rows_are_in, monkeypatch
+):
+    def mortal(dsn):
+        connection = connect(dsn)
+        connection.add_notice_handler(lambda _: os.kill(os.getpid(), signal.SIGKILL))
+        return connection
+
+    table, upsert = keyed
+    upsert(("a", 1, "old"))
+    before = upsert.follower.applied()
+    stop = when_rows_are_in(table, "RAISE NOTICE ''now''")
+    with monkeypatch.context() as patched:
+        patched.setattr(postgres_table, "connect", mortal)
+        upsert.follower._connected()
+        with pytest.raises(Exception, match="Python worker exited unexpectedly"):
+            upsert(("a", 1, "new"), ("b", 1, "new"))
+    stop()
+    assert query(f"SELECT k, v FROM {table}") == [("a", "old")]
+    assert upsert.follower.applied() == before
+    upsert(("a", 1, "new"), ("b", 1, "new"))
+    assert sorted(query(f"SELECT k, v FROM {table}")) == [("a", "new"), ("b", "new")]
+
+
+def test_the_password_stands_in_nothing_that_spark_writes_down(keyed, spark, by_a_task):
+    """Plans and their descriptions go to the event log; the connection string is in the task's closure alone."""
+    _, upsert = keyed
+    assert "geheim" in upsert.follower._dsn
+    assert upsert(("a", 1, "new"))
+    told = spark._jsparkSession.sharedState().statusStore().executionsList()
+    executions = [told.apply(n) for n in range(told.size())]
+    plans = [e.physicalPlanDescription() for e in executions if "MapInArrow" in e.physicalPlanDescription()]
+    assert plans
+    assert not [
+        e
+        for e in executions
+        if "geheim" in f"{e.physicalPlanDescription()}{e.modifiedConfigs()}{e.details()}"
+    ]
 
 
 def test_every_type_arrives(databases, log, place, query):

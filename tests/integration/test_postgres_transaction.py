@@ -250,6 +250,17 @@ def test_rows_that_others_refer_to_change_where_they_are(dsn, table, query, is_s
     assert query(f"SELECT count(*) FROM of_{table}") == [(1,)]
 
 
+def test_a_deferred_reference_survives_an_interval_that_is_replaced(dsn, table, query):
+    put(dsn, table, ("a", 1, "old"))
+    query(
+        f"CREATE TABLE of_{table} (k text, n integer, "
+        f"FOREIGN KEY (k, n) REFERENCES {table} (k, n) DEFERRABLE INITIALLY DEFERRED)"
+    )
+    query(f"INSERT INTO of_{table} VALUES ('a', 1)")
+    put(dsn, table, ("a", 1, "new"), since=1, replaced=[EVERYTHING], upserts=False)
+    assert held(query, table) == [("a", 1, "new")]
+
+
 def test_a_trigger_sees_a_row_change_and_not_go(dsn, table, query):
     put(dsn, table, ("a", 1, "old"))
     query("CREATE TABLE IF NOT EXISTS seen (what text)")
