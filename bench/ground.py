@@ -69,7 +69,7 @@ def processor_seconds(pid: int) -> float:
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
-        except FileNotFoundError:  # it has ended since; its parent counts it
+        except (FileNotFoundError, ProcessLookupError):  # it has ended since; its parent counts it
             continue
         times[int(stat.parent.name)] = (int(fields[1]), sum(map(int, fields[11:15])))
     level, found = {pid}, 0.0
