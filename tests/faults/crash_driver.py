@@ -19,6 +19,7 @@ from headway.run import bounded, continuous
 from headway.run.batches import Batches
 from headway.run.books import Books
 from headway.run.followers import Followers
+from headway.sinks import postgres_table
 from headway.sinks.delta_table import DeltaTable
 from headway.sinks.iceberg_table import IcebergTable
 from headway.sinks.kafka_slice import Slice
@@ -32,6 +33,7 @@ POINTS = {
     "set-aside": [(Books, "reject", "after")],
     "staged": [(IcebergTable, "stage", "after"), (IcebergTable, "stage_upsert", "after")],
     "iceberg": [(IcebergTable, "publish", "after")],
+    "mid-postgres": [(PostgresTable, "apply", "during")],
     "postgres": [(PostgresTable, "apply", "after")],
     "slice": [(Slice, "advance", "after")],
     "kafka": [(KafkaTopic, "apply", "after")],
@@ -71,6 +73,7 @@ def arm(point: str, nth: int, pause: float) -> None:
 
 
 if __name__ == "__main__":
+    postgres_table._SMALL = 10  # some changes go from the driver, most by a task
     arm(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))
     sys.argv = ["headway", *sys.argv[4:]]
     main()

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
 SEEDS = int(os.environ.get("HEADWAY_CRASH_SEEDS", "0"))
 POINTS = (
-    "before-offsets", "after-offsets", "mid-write", "staged", "iceberg", "postgres", "slice", "kafka", "delta",
+    "before-offsets", "after-offsets", "mid-write", "staged", "iceberg", "mid-postgres", "postgres", "slice", "kafka", "delta",
     "before-spark", "set-aside",
 )  # fmt: skip
 SAMPLE = [("hourly", "slice", 1), ("continuous", "kafka", 1), ("continuous", "set-aside", 1)]

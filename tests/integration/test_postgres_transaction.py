@@ -197,18 +197,34 @@ def test_what_the_server_gives_up_is_worth_another_try(dsn, table):
     assert "gave up a change" in str(error)
 
 
-def test_the_first_rows_bring_the_indexes_and_readers_do_not_wait(dsn, table, query):
+def test_the_first_rows_bring_the_index_on_their_keys_and_readers_do_not_wait(dsn, table, query):
     assert indexes(query, table) == []
     assert run(dsn, change(table, since=0, count=0), [])
     prepare(dsn, table)
     with connect(dsn) as connection, connection.transaction(), connection.cursor() as cursor:
         change(table, since=1, count=1).run(cursor, [rows(("a", 1, "new"))])
         assert held(query, table) == []
-    by_time, by_keys = indexes(query, table)
-    assert by_time.endswith("(at)")
+    (by_keys,) = indexes(query, table)
     assert by_keys.endswith("(k, n) NULLS NOT DISTINCT")
+
+
+def test_a_table_that_refers_to_another_gets_its_first_rows_and_the_index(dsn, table, query):
+    query(f"CREATE TABLE to_{table} AS SELECT 'a' AS k")
+    query(f"ALTER TABLE to_{table} ADD UNIQUE (k)")
+    query(f"ALTER TABLE {table} ADD FOREIGN KEY (k) REFERENCES to_{table} (k) DEFERRABLE INITIALLY DEFERRED")
+    put(dsn, table, ("a", 1, "new"))
+    assert held(query, table) == [("a", 1, "new")]
+    assert len(indexes(query, table)) == 1
+
+
+def test_an_interval_that_is_replaced_brings_the_index_that_finds_the_next_one(dsn, table, query):
+    for since in (0, 1):
+        assert len(indexes(query, table)) == since
+        put(dsn, table, ("a", since, "new"), since=since, upserts=False, replaced=[EVERYTHING])
+    by_time, _ = indexes(query, table)
+    assert by_time.endswith("(at)")
     prepare(dsn, table)
-    put(dsn, table, ("a", 2, "new"), since=2, replaced=[EVERYTHING], upserts=False)
+    put(dsn, table, ("a", 2, "new"), since=2, upserts=False, replaced=[EVERYTHING])
     assert len(indexes(query, table)) == 2
 
 
@@ -217,6 +233,7 @@ def test_indexes_that_are_there_stay(dsn, table, query):
     query(f"CREATE INDEX ON {table} (at, v)")
     before = indexes(query, table)
     put(dsn, table, ("a", 1, "new"))
+    put(dsn, table, ("a", 1, "newer"), since=1, upserts=False, replaced=[EVERYTHING])
     assert indexes(query, table) == before
 
 

@@ -1,4 +1,4 @@
-"""Indexes of a Postgres table with keys: they are built when its first rows are there.
+"""Indexes of a Postgres table: they are built when they are first needed, behind the rows that are there by then.
 
 That is quicker than to search each row's place in them, and locks no reader out, as dropping them would.
 """
@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-__all__ = ["build", "has_unique", "identifier", "listed", "may_build"]
+__all__ = ["add_by_keys", "add_by_time", "has_unique", "identifier", "listed", "may_build"]
 
 _HAS_UNIQUE = """
     SELECT EXISTS (
@@ -46,10 +46,8 @@ def may_build(cursor: psycopg.Cursor[Any], table: str) -> bool:
     return cursor.fetchone() == (True,) and _holds(cursor, _IS_OWNED, table)
 
 
-def build(cursor: psycopg.Cursor[Any], table: str, keys: Sequence[str], time: str) -> None:
-    """Make the unique index on the keys, and one by which intervals are found, where they are missing.
-
-    Writers wait until the transaction ends, readers do not.
+def add_by_keys(cursor: psycopg.Cursor[Any], table: str, keys: Sequence[str]) -> None:
+    """Make the unique index where it is missing. Writers wait until the transaction ends, readers do not.
 
     Raises:
         psycopg.errors.UniqueViolation: Two rows have the same keys.
@@ -60,7 +58,11 @@ def build(cursor: psycopg.Cursor[Any], table: str, keys: Sequence[str], time: st
                 identifier(table), listed(keys)
             )
         )
-    if not _holds(cursor, _BEGINS_WITH, table, column=time):
+
+
+def add_by_time(cursor: psycopg.Cursor[Any], table: str, time: str) -> None:
+    """Make an index by which intervals are found, where it is missing and the table is the user's own."""
+    if not _holds(cursor, _BEGINS_WITH, table, column=time) and _holds(cursor, _IS_OWNED, table):
         cursor.execute(sql.SQL("CREATE INDEX ON {} ({})").format(identifier(table), sql.Identifier(time)))
 
 

@@ -91,7 +91,7 @@ class PostgresTable:
             if existing:
                 self._compare(cursor, existing, columns, keys)
             else:
-                self._create(cursor, columns, keys)
+                self._create(cursor, columns)
 
     def applied(self) -> Applied | None:
         """See `headway.sink.Follower.applied`."""
@@ -173,7 +173,7 @@ class PostgresTable:
             to=change.to,
         )
 
-    def _create(self, cursor: psycopg.Cursor[Any], columns: Mapping[str, str], keys: Sequence[str]) -> None:
+    def _create(self, cursor: psycopg.Cursor[Any], columns: Mapping[str, str]) -> None:
         parts = self.name.split(".")
         if len(parts) == 2:
             cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(parts[0])))
@@ -181,9 +181,6 @@ class PostgresTable:
         cursor.execute(sql.SQL("DELETE FROM {} WHERE target = %s").format(LEDGER), [self.name])
         described = [sql.SQL("{} {}").format(sql.Identifier(n), sql.SQL(t)) for n, t in columns.items()]
         cursor.execute(sql.SQL("CREATE TABLE {} ({})").format(self._table, sql.SQL(", ").join(described)))
-        if not keys:
-            *_, last = self._names(self._output_time)
-            cursor.execute(sql.SQL("CREATE INDEX ON {} ({})").format(self._table, sql.Identifier(last)))
 
     def _existing(self, cursor: psycopg.Cursor[Any]) -> dict[str, str]:
         cursor.execute(

@@ -14,7 +14,7 @@ from headway import instant
 from headway.errors import TransientError
 from headway.interval import Interval
 from headway.sink import Applied
-from headway.sinks.postgres_indexes import build, identifier, listed
+from headway.sinks.postgres_indexes import add_by_keys, add_by_time, identifier, listed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,7 +26,7 @@ LEDGER = sql.Identifier(SCHEMA, "ledger")
 _ARRIVED = sql.Identifier("headway_arrived")
 _IS_WATCHED = """
     SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(%(table)s) AND NOT tgisinternal)
-        OR EXISTS (SELECT FROM pg_constraint WHERE confrelid = to_regclass(%(table)s) AND contype = 'f')
+        OR EXISTS (SELECT FROM pg_constraint WHERE to_regclass(%(table)s) IN (conrelid, confrelid) AND contype = 'f')
 """
 """Whether somebody sees a row go that only changes: a trigger, or a foreign key, which may take rows of others along."""
 _SETTINGS = {
@@ -80,13 +80,21 @@ class Transaction:
             return False
         cursor.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(identifier(self.table)))
         if cursor.fetchone() == (True,):
+            if self.replaced:
+                add_by_time(cursor, self.table, self.time)
             for interval in self.replaced:
                 self._remove(cursor, interval)
             (self._upsert if self.upserts else self._copy)(cursor, batches)
         else:
+            is_indexed = not self.keys or not self.count
+            if not is_indexed and self._is_watched(
+                cursor
+            ):  # what waits for the commit would forbid it afterwards
+                add_by_keys(cursor, self.table, self.keys)
+                is_indexed = True
             self._copy(cursor, batches)
-            if self.keys and self.count:
-                build(cursor, self.table, self.keys, self.time)
+            if not is_indexed:
+                add_by_keys(cursor, self.table, self.keys)
         cursor.execute(
             sql.SQL(
                 "INSERT INTO {} VALUES (%s, %s, %s, %s, now()) ON CONFLICT (target) DO UPDATE SET "
