@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -84,7 +85,7 @@ def _of(
     for mode, given in leads.items():
         yield Change(
             key=asked.key,
-            what=_spelled(asked, given),
+            what=_spelled(asked, given, answers[asked.key]),
             answers=tuple(given),
             mode=mode,
             is_open_question=answers[asked.key] is None,
@@ -98,17 +99,23 @@ def _others(asked: Question, answers: Answers, modes: Sequence[Candidate]) -> li
         tried = [canonical(asked, pace) for pace in _PACES]
     elif asked.kind == "dollars":
         prices = [mode.measured.dollars for mode in modes if mode.measured and mode.state != "closed"]
-        tried = [canonical(asked, round(p - prices[0] + 0.005, 2)) for p in prices if p > prices[0]]
+        tried = [canonical(asked, _cents_above(p - prices[0])) for p in prices if p > prices[0]]
         tried = list(dict.fromkeys(["0", *tried]))
     else:
         return []
     return [answer for answer in tried if answer != answers[asked.key]]
 
 
-def _spelled(asked: Question, given: Sequence[str]) -> str:
+def _cents_above(amount: float) -> float:
+    return math.ceil(round(amount * 100, 6)) / 100
+
+
+def _spelled(asked: Question, given: Sequence[str], now: str | None) -> str:
     if asked.kind == "dollars":
-        least = min(float(g) for g in given)
-        return "that pace were worth nothing" if least == 0 else f"that pace were worth ${least:,.2f} a day"
+        least, most = min(float(g) for g in given), max(float(g) for g in given)
+        if now is not None and most < float(now):
+            return "that pace were worth " + (f"no more than ${most:,.2f} a day" if most else "nothing")
+        return "that pace were worth " + (f"${least:,.2f} a day or more" if least else "nothing")
     if asked.kind == "span":
         return "it had to be renewed " + " or ".join(every(g) for g in given)
     words = " / ".join(asked.label(g) for g in given)

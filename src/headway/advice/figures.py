@@ -29,7 +29,6 @@ def findings(answers: Answers, measured: Measured | None, usable: Sequence[Candi
         *_arrives_late(measured, usable),
         *_no_gain(usable),
         *_not_worth_it(answers, usable),
-        *_late(measured),
     )
 
 
@@ -85,14 +84,3 @@ def _not_worth_it(answers: Answers, usable: Sequence[Candidate]) -> Iterator[Fin
                 f"the pace is worth {dollars(answers.worth)}.",
                 first="Find out what is lost: the price is known, the worth is not.",
             )
-
-
-def _late(measured: Measured) -> Iterator[Finding]:
-    if measured.late_share > 0:
-        yield Finding(
-            id="some-are-late",
-            effect="note",
-            because=MappingProxyType({}),
-            reason=f"{measured.late_share:.2%} of the records were late. They are treated alike in every mode (`late=` of "
-            "the source): a faster mode does not have them sooner.",
-        )

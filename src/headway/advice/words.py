@@ -20,7 +20,7 @@ def seconds(amount: float) -> str:
     """Write a measured span in days, hours, minutes and seconds.
 
     >>> seconds(0.42), seconds(8.25), seconds(75), seconds(5400), seconds(100000)
-    ('0.42 s', '8.2 s', '1 min 15 s', '1 h 30 min', '1 d 3 h 47 min')
+    ('0.42 s', '8.2 s', '1 min 15 s', '1 h 30 min', '1 d 3 h 46 min')
     """
     if amount < 0:
         return f"-{seconds(-amount)}"
