@@ -14,7 +14,7 @@ from headway.advice.question import QUESTIONS
 from headway.advice.recommendation import Recommendation
 from headway.advice.rule import Finding
 from headway.advice.step import Step
-from headway.advice.text import IS_OPEN, against, cause, grouped, led_to
+from headway.advice.text import IS_OPEN, cause, grouped, led_to, sides
 from headway.advice.words import count, dollars, every, lag, seconds
 
 __all__ = ["page"]
@@ -32,13 +32,14 @@ def page(advice: Recommendation, *, made_at: str) -> str:
     style = (files("headway.advice") / "page.css").read_text()
     title = advice.answers["use_case"] or advice.pipeline or "Which mode?"
     about = f' <span class="id">{escape(advice.pipeline)}</span>' if advice.pipeline else ""
+    pro, con = sides(advice)
     sections = [
         f"<h1>{escape(title)}{about}</h1>",
         _verdict(advice),
         _contradictions(advice),
         '<div class="columns">',
-        _list("For it", advice.reasons_for),
-        _list(against(advice), advice.reasons_against),
+        _list(pro, advice.reasons_for),
+        _list(con, advice.reasons_against),
         "</div>",
         _first(advice),
         _modes(advice),

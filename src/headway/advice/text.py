@@ -10,7 +10,7 @@ from headway.advice.recommendation import Recommendation
 from headway.advice.rule import Finding
 from headway.advice.words import count, dollars, lag, seconds
 
-__all__ = ["IS_OPEN", "against", "cause", "grouped", "led_to", "lines"]
+__all__ = ["IS_OPEN", "cause", "grouped", "led_to", "lines", "sides"]
 
 IS_OPEN = {"open": "yes", "closed": "no", "unproved": "not known"}
 """Whether a mode is open, in words."""
@@ -19,11 +19,12 @@ _WIDTH = 100
 
 def lines(advice: Recommendation) -> list[str]:
     """Return the advice, section by section; one without content is left out."""
+    pro, con = sides(advice)
     use = advice.answers["use_case"]
     found = [f"{use}" if use else "", advice.headline, *_wrapped(advice.because), *_wrapped_all(advice.hints)]
     found = [line for line in found if line]
-    found += _section("For it", (_told(f) for f in advice.reasons_for))
-    found += _section(against(advice), (_told(f) for f in advice.reasons_against))
+    found += _section(pro, (_told(f) for f in advice.reasons_for))
+    found += _section(con, (_told(f) for f in advice.reasons_against))
     found += _section("Do this first", (f"{f.first} [{f.id}]" for f in advice.first))
     found += _section("Answers that contradict each other", (_told(f) for f in advice.contradictions))
     found += _section(
@@ -49,13 +50,14 @@ def cause(finding: Finding) -> str:
     """Say which answers fired a rule."""
     if not finding.because:
         return "measured"
-    return ", ".join(f"{key}: {answer}" for key, answer in finding.because.items())
+    return ", ".join(f"{key} = {answer}" for key, answer in finding.because.items())
 
 
-def against(advice: Recommendation) -> str:
-    """Head what speaks against the mode."""
-    is_stream = advice.mode is None or advice.mode.is_stream
-    return "Against it" if is_stream else "Against it, and for a faster one"
+def sides(advice: Recommendation) -> tuple[str, str]:
+    """Head what speaks for and what speaks against the mode."""
+    if advice.mode is None:
+        return "For a stream", "Against a stream"
+    return "For it", "Against it" if advice.mode.is_stream else "Against it, and for a faster one"
 
 
 def led_to(mode: str | None) -> str:
