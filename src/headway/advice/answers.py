@@ -91,9 +91,10 @@ def read(file: Path) -> Answers:
             that are no answers.
     """
     try:
-        text = file.read_text()
-    except OSError as exc:
-        raise ConfigError(f"the answers cannot be read: {exc.strerror}", where=str(file)) from exc
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else "they are not UTF-8"
+        raise ConfigError(f"the answers cannot be read: {why}", where=str(file)) from exc
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
@@ -125,7 +126,7 @@ def write(answers: Answers, file: Path) -> None:
         else:
             lines += [yaml.safe_dump({asked.key: _scalar(asked, answer)}, allow_unicode=True).strip(), ""]
     try:
-        file.write_text("\n".join(lines))
+        file.write_text("\n".join(lines), encoding="utf-8")
     except OSError as exc:
         raise ConfigError(f"the answers cannot be written: {exc.strerror}", where=str(file)) from exc
 

@@ -15,7 +15,7 @@ from headway.advice.recommendation import recommend
 from headway.cli.context import Context
 from headway.errors import CallError, ConfigError
 
-__all__ = ["advise"]
+__all__ = ["advise", "checked"]
 
 
 def advise(
@@ -40,13 +40,14 @@ def advise(
     compared = None
     if pipeline is not None:
         compared = measured.read(project.home / "comparisons" / f"{pipeline}.json")
-    checked = _checked(context, pipeline) if checks and pipeline is not None else None
+    looked = checked(context, pipeline) if checks and pipeline is not None else None
     advice = recommend(
-        answers, candidates(project.modes.values(), compared, checked), compared, pipeline=pipeline
+        answers, candidates(project.modes.values(), compared, looked), compared, pipeline=pipeline
     )
     if page_file is not None:
         try:
-            page_file.write_text(page.page(advice, made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"))
+            made = page.page(advice, made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
+            page_file.write_text(made, encoding="utf-8")
         except OSError as exc:
             raise ConfigError(f"the page cannot be written: {exc.strerror}", where=str(page_file)) from exc
         context.say(f"the page is {page_file}")
@@ -57,7 +58,7 @@ def _asked() -> Answers:
     if not sys.stdin.isatty():
         raise CallError(
             "there is no terminal to ask on",
-            hint="Give the answers in a file: --answers FILE; examples/advise/ has some.",
+            hint="Give the answers in a file: --answers FILE; docs/how-to/advise.md lists the questions.",
         )
     from rich.console import Console
 
@@ -67,7 +68,7 @@ def _asked() -> Answers:
         raise CallError(str(exc) or "the answers end before the questions") from exc
 
 
-def _checked(context: Context, name: str) -> dict[str, tuple[str, ...]]:
+def checked(context: Context, name: str) -> dict[str, tuple[str, ...]]:
     """Say for each mode what `headway check` has against it; this starts Spark."""
     from headway.cli.sessions import spark_for
     from headway.plan.analysis import analyse, continuous_faults
