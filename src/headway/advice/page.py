@@ -14,7 +14,7 @@ from headway.advice.question import QUESTIONS
 from headway.advice.recommendation import Recommendation
 from headway.advice.rule import Finding
 from headway.advice.step import Step
-from headway.advice.text import IS_OPEN, cause, grouped, led_to, sides
+from headway.advice.text import IS_OPEN, cause, grouped, led_to, parts, sides
 from headway.advice.words import count, dollars, every, lag, seconds
 
 __all__ = ["page"]
@@ -136,6 +136,7 @@ def _mode(advice: Recommendation, mode: Candidate, longest: float, dearest: floa
         fresh = (
             f'<span class="number">{seconds(figures.fresh_p50)} / {seconds(figures.fresh_p95)}</span>'
             f'<span class="bar" style="width:{width:.0f}%"></span>'
+            f'<span class="cause">{escape(parts(mode).strip(" ()"))}</span>'
         )
         width = 100 * figures.dollars / dearest if dearest > 0 else 0
         price = (

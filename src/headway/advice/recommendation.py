@@ -134,7 +134,10 @@ class Recommendation:
         found = []
         asked = [q for q in QUESTIONS if q.kind != "text"]
         if self.answers.missing:
-            found.append(f"{len(self.answers.missing)} of {len(asked)} questions are not answered.")
+            missing = len(self.answers.missing)
+            found.append(
+                f"{missing} of {len(asked)} questions {'is' if missing == 1 else 'are'} not answered."
+            )
         if self.pipeline is None:
             found.append(
                 "Name a pipeline (`headway advise PIPELINE`) to add what was measured of it and which modes are open to it."

@@ -5,12 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator
 
+from headway.advice.candidate import Candidate
 from headway.advice.change import Change
 from headway.advice.recommendation import Recommendation
 from headway.advice.rule import Finding
 from headway.advice.words import count, dollars, lag, seconds
 
-__all__ = ["IS_OPEN", "cause", "grouped", "led_to", "lines", "sides"]
+__all__ = ["IS_OPEN", "cause", "grouped", "led_to", "lines", "parts", "sides"]
 
 IS_OPEN = {"open": "yes", "closed": "no", "unproved": "not known"}
 """Whether a mode is open, in words."""
@@ -44,6 +45,14 @@ def lines(advice: Recommendation) -> list[str]:
             ],
         )
     return found
+
+
+def parts(mode: Candidate) -> str:
+    """Say where a mode's freshness comes from, and which parts were measured; starts with a space."""
+    if mode.measured is None or not mode.measured.parts:
+        return ""
+    told = ", ".join(f"{name} {seconds(span)} [{how}]" for name, span, how in mode.measured.parts)
+    return f" ({told})"
 
 
 def cause(finding: Finding) -> str:
@@ -84,7 +93,7 @@ def _priced(advice: Recommendation) -> Iterator[str]:
         if figures is not None:
             measured = (
                 f"half visible within {seconds(figures.fresh_p50)} of being sent, 95 of 100 within "
-                f"{seconds(figures.fresh_p95)}; {dollars(figures.dollars)} a day"
+                f"{seconds(figures.fresh_p95)}{parts(mode)}; {dollars(figures.dollars)} a day"
             )
         yield f"{mode.name}: {mode.pace}; {measured}; open: {IS_OPEN[mode.state]} ({mode.why}){mark}"
     for step in advice.steps:
