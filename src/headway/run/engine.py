@@ -40,6 +40,8 @@ _SETTINGS = {
     "spark.ui.retainedTasks": "200",
     "spark.sql.streaming.numRecentProgressUpdates": "20",
     "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",
+    # Notes the caller of each call of PySpark, in six further calls to the JVM. Errors name the definition without it.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
 
 
