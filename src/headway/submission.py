@@ -18,6 +18,7 @@ from headway import config
 from headway.embedded import jars
 from headway.errors import CallError
 from headway.project import Project
+from headway.telemetry import spark_log
 
 __all__ = ["Submission"]
 
@@ -143,8 +144,9 @@ class Submission:
         }
         if self.deploy_mode == "cluster":
             return {**self._variables(written, settings), **settings}
-        quiet = f"-Dlog4j2.configurationFile={resources.files('headway.run').joinpath('log4j2.properties')}"
-        settings[_JAVA_OPTIONS] = f"{quiet} {settings.get(_JAVA_OPTIONS, '')}".strip()
+        logs = self.project.config.logs
+        talk = spark_log.options(level=logs.spark, format=logs.format, is_verbose="--verbose" in self.command)
+        settings[_JAVA_OPTIONS] = " ".join([*talk, settings.get(_JAVA_OPTIONS, "")]).strip()
         python = {"spark.pyspark.python": sys.executable, "spark.pyspark.driver.python": sys.executable}
         return {**python, **settings}
 

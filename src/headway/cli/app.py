@@ -35,7 +35,9 @@ def _options(
     project: Annotated[Path, typer.Option(help="Folder of the project.")] = Path(),
     env: Annotated[str, typer.Option(help="Which layer of conf/ to use.", envvar="HEADWAY_ENV")] = "local",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show stack traces.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Show stack traces, and what Spark itself warns of.")
+    ] = False,
 ) -> None:
     ctx.obj = Context(project, env, json, verbose)
 
