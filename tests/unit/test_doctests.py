@@ -5,7 +5,17 @@ import importlib
 
 import pytest
 
-MODULES = ["accounts", "errors", "frontier", "instant", "interval", "lookup", "offsets", "quality.proposal"]
+MODULES = [
+    "accounts",
+    "errors",
+    "frontier",
+    "instant",
+    "interval",
+    "lookup",
+    "offsets",
+    "quality.proposal",
+    "telemetry.address",
+]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -107,11 +107,15 @@ def plan(
 def status(
     ctx: typer.Context,
     pipeline: Annotated[str | None, typer.Argument(help="One pipeline; all without it.")] = None,
+    max_age: Annotated[
+        str | None,
+        typer.Option(help="End with 1 where what is published is older, such as '2 hours', or nothing is."),
+    ] = None,
 ) -> None:
     """Show who runs, who owns which range, frontier and lag.  Example: headway status"""
     from headway.cli import looks
 
-    looks.status(ctx.obj, pipeline)
+    raise typer.Exit(looks.status(ctx.obj, pipeline, max_age))
 
 
 @app.command()

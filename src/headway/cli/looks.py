@@ -92,9 +92,11 @@ def plan(context: Context, name: str, mode_name: str, start: str | None, end: st
     context.give(data, lines)
 
 
-def status(context: Context, name: str | None) -> None:
-    """Show what the sinks' own commits say, and who holds a lease."""
+def status(context: Context, name: str | None, max_age: str | None) -> int:
+    """Show what the sinks' own commits say, and who holds a lease; the exit status is 1 where that is too old."""
     project = context.project
+    oldest = None if max_age is None else instant.duration(max_age)
+    old: list[str] = []
     chosen = [project.pipeline(name)] if name else list(project.pipelines.values())
     found: list[dict[str, object]] = []
     rows: list[tuple[object, ...]] = []
@@ -103,6 +105,7 @@ def status(context: Context, name: str | None) -> None:
             if not spark.catalog.tableExists(pipeline.sink.table):
                 found.append({"pipeline": pipeline.name, "published": False})
                 rows.append((pipeline.name, "never run", "", "", "", "", "", ""))
+                old.append(f"{pipeline.name} has never run")
                 continue
             with connected(project, pipeline, lambda: spark) as logs:
                 job = looking(
@@ -126,11 +129,18 @@ def status(context: Context, name: str | None) -> None:
                 project.config.lease_seconds,
             )
             closed = ownership.closed_through
+            age = None if closed is None else max(0, int(time.time() * instant.SECOND) - closed)
+            if oldest is not None and (age is None or age > oldest):
+                spelled = (
+                    "" if age is None else f", {instant.spell(age // instant.SECOND * instant.SECOND)} ago"
+                )
+                old.append(f"{pipeline.name} is published through {_moment(closed)}{spelled}")
             found.append(
                 {
                     "pipeline": pipeline.name,
                     "published": True,
                     "closed_through": None if closed is None else instant.iso(closed),
+                    "age_seconds": None if age is None else age // instant.SECOND,
                     "frontier": instant.iso(frontier),
                     "lag_records": lag,
                     "ranges": [
@@ -166,7 +176,7 @@ def status(context: Context, name: str | None) -> None:
             rows.append(
                 (
                     pipeline.name,
-                    instant.iso(closed) if closed else "nothing",
+                    _moment(closed),
                     instant.iso(frontier),
                     owners,
                     sum(lag.values()),
@@ -186,6 +196,14 @@ def status(context: Context, name: str | None) -> None:
             rows,
         ),
     )
+    if oldest is None or not old:
+        return 0
+    context.say(f"headway: older than {instant.spell(oldest)}: {'; '.join(old)}")
+    return 1
+
+
+def _moment(closed: int | None) -> str:
+    return "nothing" if closed is None else instant.iso(closed)
 
 
 def _verdicts(name: str, ownership: Ownership) -> list[dict[str, object]]:

@@ -17,6 +17,7 @@ from headway.ownership import Ownership
 
 __all__ = [
     "LEVELS",
+    "OUTCOMES",
     "Crossed",
     "Deaf",
     "Ended",
@@ -35,7 +36,9 @@ __all__ = [
 
 Level = Literal["debug", "info", "warning", "error"]
 LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error")
-_OUTCOMES = {1: "failed", 2: "wrong", 3: "again"}
+_BY_STATUS = {1: "failed", 2: "wrong", 3: "again"}
+OUTCOMES = ("done", *_BY_STATUS.values(), "interrupted")
+"""How a run may end."""
 
 
 class Event:
@@ -286,7 +289,7 @@ class Ended(Event):
             return "done"
         if not isinstance(self.error, Exception):
             return "interrupted"
-        return _OUTCOMES[self.error.exit_status if isinstance(self.error, Error) else 1]
+        return _BY_STATUS[self.error.exit_status if isinstance(self.error, Error) else 1]
 
     @property
     def level(self) -> Level:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from headway import instant
+from headway.accounts import Accounts
 from headway.telemetry.events import (
+    OUTCOMES,
     Crossed,
     Ended,
     Event,
@@ -177,6 +179,10 @@ class Metrics:
             else:
                 made = kinds[d.type](d.name, d.meaning, labels, registry=None)
             self._made[d.name] = made
+        # A series that begins at 1 has not increased, as Prometheus counts.
+        self._count(Published(accounts=Accounts()))
+        for outcome in OUTCOMES:
+            self._of("runs_total", outcome)
 
     def collect(self) -> Iterable[Metric]:
         """Return what was counted, as prometheus-client asks for it."""
