@@ -155,7 +155,7 @@ class Metrics(_Section):
     listen: str | None = None
     """`host:port` or `host:first-last` where a stream answers scrapes; the first free port is taken."""
     textfile: str | None = None
-    """Folder of node_exporter's textfile collector, to which bounded runs add theirs."""
+    """Folder of node_exporter's textfile collector, to which runs that end by themselves add theirs."""
 
     @field_validator("listen")
     @classmethod

@@ -144,8 +144,10 @@ class Submission:
         }
         if self.deploy_mode == "cluster":
             return {**self._variables(written, settings), **settings}
-        logs = self.project.config.logs
-        talk = spark_log.options(level=logs.spark, format=logs.format, is_verbose="--verbose" in self.command)
+        logs = written.get("logs") or {}
+        # The driver reads conf/; this process may lack what it takes from the environment.
+        told = config.Logs.model_validate({k: v for k, v in logs.items() if not config.references(v)})
+        talk = spark_log.options(level=told.spark, format=told.format, is_verbose="--verbose" in self.command)
         settings[_JAVA_OPTIONS] = " ".join([*talk, settings.get(_JAVA_OPTIONS, "")]).strip()
         python = {"spark.pyspark.python": sys.executable, "spark.pyspark.driver.python": sys.executable}
         return {**python, **settings}

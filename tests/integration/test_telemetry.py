@@ -89,7 +89,7 @@ def test_a_stream_answers_scrapes_with_what_its_commits_and_spark_say(
     log.append(b"no json", arrival="2013-02-01T05:31:00Z")
 
     def stream():
-        with told(run, placed, mode) as telemetry:
+        with told(run, placed, mode, ends=False) as telemetry:
             harness = Harness(spark, telemetry=telemetry)
             with harness.job(placed, {"s": log}, mode) as job:
                 grid = MODES["hourly"].grid("UTC")
@@ -149,7 +149,7 @@ def test_a_bounded_run_leaves_its_metrics_in_a_textfile_and_the_next_one_goes_on
     placed = Harness(spark).place(define(WINDOWS))
 
     def hourly():
-        with told(run, placed, MODES["hourly"]) as telemetry:
+        with told(run, placed, MODES["hourly"], ends=True) as telemetry:
             harness = Harness(spark, telemetry=telemetry)
             return harness.run_again(placed, {"s": log}, MODES["hourly"])
 

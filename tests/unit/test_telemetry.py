@@ -323,13 +323,13 @@ class Moving:
         return self.now / instant.SECOND
 
 
-def crossings(*, is_bounded):
+def crossings(*, ends):
     clock, found = Moving(), []
-    return clock, found, Freshness("p", HOUR, found.append, is_bounded=is_bounded, clock=clock)
+    return clock, found, Freshness("p", HOUR, found.append, ends=ends, clock=clock)
 
 
 def test_a_stream_says_once_that_it_is_too_old_and_once_that_it_is_fresh_again():
-    clock, found, freshness = crossings(is_bounded=False)
+    clock, found, freshness = crossings(ends=False)
     freshness.take(Standing(DAY, 0))
     for _ in range(4):
         clock.now += 30 * MINUTE
@@ -345,7 +345,7 @@ def test_a_stream_says_once_that_it_is_too_old_and_once_that_it_is_fresh_again()
 
 
 def test_a_bounded_run_is_judged_by_what_it_leaves_behind():
-    clock, found, freshness = crossings(is_bounded=True)
+    clock, found, freshness = crossings(ends=True)
     clock.now += 5 * HOUR
     freshness.take(Standing(DAY, 0))
     freshness.take(Standing(DAY + 5 * HOUR - MINUTE, 0))
@@ -355,14 +355,14 @@ def test_a_bounded_run_is_judged_by_what_it_leaves_behind():
 
 
 def test_nothing_published_yet_is_no_age():
-    _, found, freshness = crossings(is_bounded=False)
+    _, found, freshness = crossings(ends=False)
     freshness.take(Standing(None, 0))
     freshness.look()
     assert found == []
 
 
 def test_time_that_passes_is_noticed_while_a_stream_does_nothing():
-    clock, found, freshness = crossings(is_bounded=False)
+    clock, found, freshness = crossings(ends=False)
     noticed = threading.Event()
     freshness._tell = lambda crossed: (found.append(crossed), crossed.is_exceeded and noticed.set())
     freshness.take(Standing(DAY, 0))

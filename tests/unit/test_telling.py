@@ -27,7 +27,7 @@ def context(project_copy, tmp_path):
 
 def fail(context, error, mode="hourly"):
     pipeline = context.project.pipeline("punctuality")
-    with commanded(context), told(context, pipeline, MODES[mode]) as telemetry:
+    with commanded(context), told(context, pipeline, MODES[mode], ends=MODES[mode].is_bounded) as telemetry:
         telemetry.say("hello")
         raise error
 

@@ -142,13 +142,18 @@ class _Order:
     until_caught_up: bool
     complete: bool
 
+    @property
+    def ends(self) -> bool:
+        """Whether the run ends by itself."""
+        return self.mode.is_bounded or self.until_caught_up
+
 
 def _go(context: Context, pipeline: Pipeline, order: _Order) -> None:
     stop = threading.Event()
     meter = Meter()
     with (
         commanded(context),
-        told(context, pipeline, order.mode) as telemetry,
+        told(context, pipeline, order.mode, ends=order.ends) as telemetry,
         working(context, pipeline, short=order.mode.is_bounded) as (spark, logs),
     ):
         meter.spark = spark
@@ -174,7 +179,7 @@ def _go_through(context: Context, pipelines: Sequence[Pipeline], order: _Order) 
         try:
             for pipeline in pipelines:
                 with (
-                    told(context, pipeline, order.mode) as telemetry,
+                    told(context, pipeline, order.mode, ends=order.ends) as telemetry,
                     connected(context.project, pipeline, lambda: spark) as logs,
                 ):
                     report = _run(context.project, spark, pipeline, logs, order, stop, telemetry)

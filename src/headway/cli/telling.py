@@ -50,8 +50,14 @@ def commanded(context: Context) -> Iterator[Telemetry]:
 
 
 @contextmanager
-def told(context: Context, pipeline: Pipeline, mode: Mode) -> Iterator[Telemetry]:
+def told(context: Context, pipeline: Pipeline, mode: Mode, *, ends: bool) -> Iterator[Telemetry]:
     """Tell of one run of a pipeline, from before Spark starts to its end, however it ends.
+
+    Args:
+        context: Whose project's conf/ counts.
+        pipeline: What is run.
+        mode: How.
+        ends: It ends by itself, so its metrics go to a file; else they are served while it runs.
 
     Raises:
         ConfigError: conf/ names a pipeline that there is not.
@@ -67,17 +73,22 @@ def told(context: Context, pipeline: Pipeline, mode: Mode) -> Iterator[Telemetry
         format=conf.logs.format,
         level=conf.logs.level,
     )
-    metrics = _metrics(conf, pipeline, mode)
+    wanted = conf.metrics.textfile if ends else conf.metrics.listen
+    metrics = None if wanted is None else Metrics(pipeline.name, mode.name)
     telemetry = Telemetry([lines], is_measured=metrics is not None or conf.logs.level == "debug")
     if metrics is not None:
         telemetry.add(metrics)
     began = time.monotonic()
     with ExitStack() as held:
-        if metrics is not None and mode.is_bounded:
+        if metrics is not None and ends:
             held.callback(_write, project, pipeline, mode, metrics, telemetry)
         elif metrics is not None:
             _serve(conf, metrics, telemetry, held)
-        _alert(context, pipeline, mode, telemetry, held)
+        if (threshold := conf.alerts.threshold(pipeline.name)) is not None:
+            freshness = Freshness(pipeline.name, threshold, telemetry.tell, ends=ends)
+            _post(context, pipeline, mode, telemetry, held)
+            telemetry.add(freshness)
+            held.enter_context(freshness.watched())
         telemetry.tell(Started(pipeline.name, mode.name))
         error: BaseException | None = None
         try:
@@ -96,11 +107,6 @@ def _check_names(project: Project) -> None:
                 f"alerts.freshness: no pipeline {name!r} in {project.root / 'pipelines'}",
                 hint=suggestion(name, project.pipelines),
             )
-
-
-def _metrics(conf: Config, pipeline: Pipeline, mode: Mode) -> Metrics | None:
-    wanted = conf.metrics.textfile if mode.is_bounded else conf.metrics.listen
-    return None if wanted is None else Metrics(pipeline.name, mode.name)
 
 
 def _serve(conf: Config, metrics: Metrics, telemetry: Telemetry, held: ExitStack) -> None:
@@ -123,21 +129,17 @@ def _write(project: Project, pipeline: Pipeline, mode: Mode, metrics: Metrics, t
         telemetry.warn(f"the metrics were not written to {folder}: {exc}")
 
 
-def _alert(context: Context, pipeline: Pipeline, mode: Mode, telemetry: Telemetry, held: ExitStack) -> None:
-    alerts = context.project.config.alerts
-    threshold = alerts.threshold(pipeline.name)
-    if threshold is None:
+def _post(context: Context, pipeline: Pipeline, mode: Mode, telemetry: Telemetry, held: ExitStack) -> None:
+    """Have alerts posted, where conf/ says to whom."""
+    url = context.project.config.alerts.webhook
+    if url is None:
         return
-    if alerts.webhook is not None:
-        webhook = Webhook(
-            alerts.webhook.get_secret_value(),
-            run=context.run,
-            pipeline=pipeline.name,
-            mode=mode.name,
-            say=telemetry.warn,
-        )
-        telemetry.add(webhook)
-        held.callback(webhook.close)
-    freshness = Freshness(pipeline.name, threshold, telemetry.tell, is_bounded=mode.is_bounded)
-    telemetry.add(freshness)
-    held.enter_context(freshness.watched())
+    webhook = Webhook(
+        url.get_secret_value(),
+        run=context.run,
+        pipeline=pipeline.name,
+        mode=mode.name,
+        say=telemetry.warn,
+    )
+    telemetry.add(webhook)
+    held.callback(webhook.close)

@@ -100,10 +100,15 @@ class Reached(Event):
 
     name: ClassVar[str] = "frontiers"
     frontiers: Mapping[str, int]
-    """By the parameter name of a source or an upstream; instants that bound nothing are no news."""
+    """By the parameter name of a source or an upstream."""
+
+    @property
+    def known(self) -> dict[str, int]:
+        """Those that say something: neither is nothing known, nor has the log been declared to have ended."""
+        return {name: at for name, at in self.frontiers.items() if instant.BEGINNING < at < instant.END}
 
     def facts(self) -> dict[str, object]:
-        return {"frontiers": {name: instant.iso(at) for name, at in self.frontiers.items()}}
+        return {"frontiers": {name: instant.iso(at) for name, at in self.known.items()}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +158,9 @@ class Published(Event):
         return "info" if self.batch is None else "debug"
 
     def text(self) -> str:
-        what = f"batch {self.batch}" if self.batch is not None else f"{self.span or 'no interval'}"
+        if self.batch is None and self.span is None:
+            return f"looked at {self.accounts.read} new records beyond what is closed"
+        what = self.span if self.batch is None else f"batch {self.batch}"
         return f"published {what}: {self.accounts.published} rows of {self.accounts.read} new records"
 
     def facts(self) -> dict[str, object]:
@@ -293,7 +300,9 @@ class Ended(Event):
 
     @property
     def level(self) -> Level:
-        return "info" if self.error is None else "error"
+        if self.error is None:
+            return "info"
+        return "error" if isinstance(self.error, Exception) else "warning"
 
     def text(self) -> str:
         return f"{self.outcome} after {self.seconds:.1f} s"

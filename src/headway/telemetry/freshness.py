@@ -28,7 +28,7 @@ class Freshness:
         threshold: int,
         tell: Callable[[Crossed], None],
         *,
-        is_bounded: bool,
+        ends: bool,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Say when.
@@ -37,13 +37,13 @@ class Freshness:
             pipeline: Its name.
             threshold: Microseconds.
             tell: Told of each crossing; at first also that all is well.
-            is_bounded: Only the end of the run counts: before it has published, old data are no news.
+            ends: The run ends by itself, and only its end counts: before it has published, old data are no news.
             clock: Seconds since the epoch.
         """
         self._pipeline = pipeline
         self._threshold = threshold
         self._tell = tell
-        self._is_bounded = is_bounded
+        self._ends = ends
         self._clock = clock
         self._closed_through: int | None = None
         self._is_exceeded: bool | None = None
@@ -53,9 +53,9 @@ class Freshness:
         """See `headway.telemetry.telemetry.Listener`."""
         if isinstance(event, Standing):
             self._closed_through = event.closed_through
-            if not self._is_bounded:
+            if not self._ends:
                 self.look()
-        elif isinstance(event, Ended) and self._is_bounded:
+        elif isinstance(event, Ended) and self._ends:
             self.look()
 
     def look(self) -> None:
@@ -83,7 +83,7 @@ class Freshness:
     @contextmanager
     def watched(self, every: float = _LOOK) -> Iterator[None]:
         """Look every so many seconds, on a thread of its own, while a stream runs."""
-        if self._is_bounded:
+        if self._ends:
             yield
             return
         ended = threading.Event()

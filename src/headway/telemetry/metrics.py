@@ -194,10 +194,9 @@ class Metrics:
     def take(self, event: Event) -> None:
         """See `headway.telemetry.telemetry.Listener`."""
         match event:
-            case Reached(frontiers):
-                for source, at in frontiers.items():
-                    if instant.BEGINNING < at < instant.END:
-                        self._of("frontier_timestamp_seconds", source).set(at / instant.SECOND)
+            case Reached():
+                for source, at in event.known.items():
+                    self._of("frontier_timestamp_seconds", source).set(at / instant.SECOND)
             case Standing(closed_through, corrections):
                 self._of("corrections_queued").set(corrections)
                 if closed_through is not None:

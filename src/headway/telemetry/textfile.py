@@ -47,7 +47,10 @@ def write(folder: Path, name: str, metrics: Metrics) -> Path:
 def _read(file: Path) -> dict[str, Metric]:
     from prometheus_client.parser import text_string_to_metric_families
 
-    return {metric.name: metric for metric in text_string_to_metric_families(file.read_text())}
+    try:
+        return {metric.name: metric for metric in text_string_to_metric_families(file.read_text())}
+    except ValueError as exc:
+        raise ValueError(f"{file} holds no metrics; remove it") from exc
 
 
 class _Together:

@@ -59,14 +59,14 @@ class Webhook:
             thread.join()
 
     def _post(self, body: dict[str, object]) -> None:
-        request = urllib.request.Request(  # noqa: S310 conf/ takes http and https only
-            self._url, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
-        )
         try:
+            request = urllib.request.Request(  # noqa: S310 conf/ takes http and https only
+                self._url, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
+            )
             with urllib.request.urlopen(request, timeout=self._patience):  # noqa: S310
                 pass
         except urllib.error.HTTPError as exc:
             self._say(f"the webhook of alerts has refused an alert: status {exc.code}")
-        except (OSError, ValueError) as exc:
+        except Exception as exc:  # noqa: BLE001 what is not caught here is printed, with the URL
             why = exc.reason if isinstance(exc, urllib.error.URLError) else exc
             self._say(f"the webhook of alerts was not reached: {type(why).__name__}")
