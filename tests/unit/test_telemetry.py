@@ -72,7 +72,7 @@ def told(*events, mode="hourly", clock=lambda: 1_000.0):
 def values(text):
     """Return the samples of an exposition by name and labels other than those of all."""
     return {
-        (s.name, *sorted(v for k, v in s.labels.items() if k not in ("pipeline", "mode"))): s.value
+        (s.name, *(v for k, v in sorted(s.labels.items()) if k not in ("pipeline", "mode"))): s.value
         for family in text_string_to_metric_families(text)
         for s in family.samples
     }
@@ -101,7 +101,7 @@ def test_a_run_is_counted_in_every_metric():
         ("headway_quarantined_records_total",): 3,
         ("headway_published_rows_total",): 5,
         ("headway_rejected_rows_total",): 4,
-        ("headway_units_judged_total", "failed", "p"): 1,
+        ("headway_units_judged_total", "p", "failed"): 1,
         ("headway_batch_seconds_count",): 1,
         ("headway_batch_seconds_sum",): 2,
         ("headway_state_rows",): 9,
