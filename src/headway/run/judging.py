@@ -88,10 +88,9 @@ def settle(
     """
     gate = job.gate
     assert gate is not None
-    counted, is_dirty = gate.counted(split, staged.rows)
     rejected: dict[int, Tally] = {}
     count = 0
-    if is_dirty:
+    if gate.is_dirty(split, staged.rows):
         rejected, count = set_aside(job, gate, split, staged.commit, replaced=span)
     else:
         job.books.forget_rejected(span)
@@ -110,7 +109,8 @@ def settle(
     found: list[Judged] = []
     if units:
         kept = job.target.added(staged)
-        tallies = gate.with_rejected(kept, rejected) if counted is None else counted
+        counted = gate.counted(split, staged.rows)
+        tallies = gate.with_rejected(gate.kept_tallies(kept) if counted is None else counted, rejected)
         begun = begins(job, before, tallies)
         units = [unit for unit in units if unit.end > begun]
         found = judged_units(job, gate, job.pipeline.name, units, kept, tallies)
@@ -192,7 +192,7 @@ def set_aside(
 
     Computes the rows a second time, which only commits with rejected rows do.
     """
-    rejected = gate.rejected(split).persist()
+    rejected = gate.checks.marked(split.rejected).persist()
     try:
         tallies = gate.tallies(rejected)
         count = rejected.count()
@@ -269,7 +269,8 @@ def judge_closed(
             return
         kept = history.rows_at(base, coalesce(units))
         known = {u: dict(ownership.tallies[u.start]) for u in units if u.start in ownership.tallies}
-        tallies = gate.with_rejected(kept, {u.start: t for u, t in known.items() if gate.is_own(t)})
+        rejected = {u.start: t for u, t in known.items() if gate.is_own(t)}
+        tallies = gate.with_rejected(gate.kept_tallies(kept), rejected)
         for unit in (u for u, tally in known.items() if not gate.is_own(tally)):
             tallies |= gate.tallies(gate.checks.marked(rows_of(unit)))
         found = judged_units(job, gate, job.pipeline.name, units, kept, tallies)
