@@ -7,7 +7,7 @@ import time
 
 from pyspark import java_gateway
 from pyspark.sql import functions as F
-from pyspark.sql.streaming.listener import StreamingQueryListener
+from pyspark.sql.streaming.listener import JStreamingQueryListener, StreamingQueryListener
 
 from bench.figure import Figure
 from bench.ground import RUNS, cpu, session
@@ -27,7 +27,7 @@ def run():
     java_gateway.ensure_callback_server_started(spark.sparkContext._gateway)
     wrapper = spark._jvm.org.apache.spark.sql.streaming.PythonStreamingQueryListenerWrapper
     telemetry = Telemetry([Metrics("p", "continuous")], is_measured=True)
-    own, theirs = wrapper(_Progress(query, telemetry)), Theirs()._jlistener
+    own, theirs = wrapper(_Progress(query, telemetry)), wrapper(JStreamingQueryListener(Theirs()))
     costs = {own: [], theirs: []}
     for number in range(RUNS + 1):
         for listener, found in costs.items():

@@ -11,6 +11,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import prometheus_client
 import pytest
@@ -40,7 +41,7 @@ from headway.telemetry.events import (
 from headway.telemetry.freshness import Freshness
 from headway.telemetry.lines import Lines
 from headway.telemetry.metrics import METRICS, Metrics
-from headway.telemetry.progress import worked
+from headway.telemetry.progress import listening, worked
 from headway.telemetry.telemetry import Telemetry
 from headway.telemetry.webhook import Webhook
 
@@ -170,6 +171,25 @@ def test_a_progress_of_spark_s_gives_time_and_state():
     progress = {"batchId": 4, "durationMs": {"triggerExecution": 1_500}, "stateOperators": [state, state]}
     assert worked(progress) == Worked(seconds=1.5, batch=4, state_rows=6, state_bytes=240)
     assert worked({**progress, "stateOperators": []}) == Worked(seconds=1.5, batch=4)
+
+
+class Gone:
+    """A session whose JVM has gone."""
+
+    def __getattr__(self, name):
+        raise ConnectionError("the JVM has gone")
+
+
+def test_a_query_that_cannot_be_listened_to_runs_all_the_same():
+    out = io.StringIO()
+    telemetry = Telemetry([Lines(out, run="ab12")], is_measured=True)
+    with listening(Gone(), SimpleNamespace(runId="q"), telemetry):
+        telemetry.say("it runs")
+    said = [line.split(" ", 2)[2] for line in out.getvalue().splitlines()]
+    assert said == [
+        "warning: the listener of the query does not take what happens: ConnectionError: the JVM has gone",
+        "it runs",
+    ]
 
 
 # The textfile

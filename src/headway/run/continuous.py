@@ -443,6 +443,7 @@ class _Stream:
         is_caught_up = until is not None and all(
             progress[n].read.covers(ends.offsets) for n, ends in until.ends.items()
         )
+        before = dict(self.reached)
         for name, source in self.job.pipeline.sources.items():
             if is_caught_up and self.request.complete:
                 proved = self._end_of_log()
@@ -452,7 +453,8 @@ class _Stream:
                 if not is_caught_up:
                     proved -= proved % self.step
             self.reached[name] = max(self.reached[name], proved)
-        self.job.telemetry.tell(Reached(dict(self.reached)))
+        if self.reached != before:
+            self.job.telemetry.tell(Reached(dict(self.reached)))
         self.is_caught_up = is_caught_up  # last: the other thread takes it to mean that the rest is done
 
     def _end_of_log(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from headway.telemetry.events import Deaf, Worked
@@ -48,18 +48,37 @@ def listening(spark: SparkSession, query: StreamingQuery, telemetry: Telemetry) 
     if not telemetry.is_measured:
         yield
         return
+    with ExitStack() as held:
+        with _told(telemetry):
+            listener = _added(spark, _Progress(str(query.runId), telemetry))
+            held.callback(_remove, spark, listener, telemetry)
+        yield
+
+
+def _added(spark: SparkSession, progress: _Progress) -> Any:
+    """Have Spark call back, and return what it knows the listener by."""
     from pyspark import java_gateway
 
     gateway: Any = java_gateway
     gateway.ensure_callback_server_started(spark.sparkContext._gateway)
     jvm: Any = spark._jvm
-    wrapper = jvm.org.apache.spark.sql.streaming.PythonStreamingQueryListenerWrapper
-    listener, streams = wrapper(_Progress(str(query.runId), telemetry)), spark.streams._jsqm
-    streams.addListener(listener)
+    listener = jvm.org.apache.spark.sql.streaming.PythonStreamingQueryListenerWrapper(progress)
+    spark.streams._jsqm.addListener(listener)
+    return listener
+
+
+def _remove(spark: SparkSession, listener: Any, telemetry: Telemetry) -> None:
+    with _told(telemetry):
+        spark.streams._jsqm.removeListener(listener)
+
+
+@contextmanager
+def _told(telemetry: Telemetry) -> Iterator[None]:
+    """Tell of an error instead of raising it: a stream does not end because nobody could watch it."""
     try:
         yield
-    finally:
-        streams.removeListener(listener)
+    except Exception as exc:  # noqa: BLE001 see above
+        telemetry.tell(Deaf("the listener of the query", exc))
 
 
 class _Progress:
@@ -77,12 +96,10 @@ class _Progress:
 
     def onQueryProgress(self, event: Any) -> None:  # noqa: N802
         """Tell of a batch, if it is one of the query's."""
-        try:
+        with _told(self._telemetry):
             progress = json.loads(event.progress().json())
             if progress["runId"] == self._query:
                 self._telemetry.tell(worked(progress))
-        except Exception as exc:  # noqa: BLE001 a stream does not end because nobody could watch it
-            self._telemetry.tell(Deaf("the listener of the query", exc))
 
     def onQueryIdle(self, event: Any) -> None:  # noqa: N802
         """Pass over it: nothing was done."""
