@@ -16,6 +16,7 @@ from headway.cli.context import Context
 from headway.cli.telling import told
 from headway.errors import FailedRuleError
 from headway.run import continuous
+from headway.telemetry import spark_log
 from headway.telemetry.progress import listening
 from headway.telemetry.telemetry import Telemetry
 from headway.testing import MODES, Clock, Harness, MemoryLog
@@ -191,3 +192,37 @@ def test_an_error_in_the_listener_of_a_query_is_told_and_the_query_goes_on(spark
     finally:
         query.stop()
     assert [e.name for e in said].count("listener_failed") == 4  # two are told by two, once each
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_a_line_of_spark_s_log_is_whole_and_as_json_an_object_with_the_run(spark, style):
+    jvm = spark._jvm
+    option = next(o for o in spark_log.options(level="error", format=style, is_verbose=False) if "File=" in o)
+    core = jvm.org.apache.logging.log4j.core
+    made = core.config.properties.PropertiesConfigurationFactory().getConfiguration(
+        core.LoggerContext("lines"), "lines", jvm.java.io.File(option.split("=")[1]).toURI()
+    )
+    made.initialize()
+    layout = made.getAppender("err").getLayout()
+    said = 'a "quoted" line\nand another'
+    event = core.impl.Log4jLogEvent.newBuilder().setLoggerName("a.b.Mine")
+    event = event.setLevel(jvm.org.apache.logging.log4j.Level.WARN)
+    event = event.setMessage(jvm.org.apache.logging.log4j.message.SimpleMessage(said))
+    calm = layout.toSerializable(event.build())
+    failed = layout.toSerializable(event.setThrown(jvm.java.lang.IllegalStateException("oh")).build())
+    assert calm.endswith("\n")
+    assert failed.endswith("\n")
+    if style == "text":
+        assert calm[9:] == f"WARN Mine: {said}\n"
+        assert failed[9:].startswith(f"WARN Mine: {said} java.lang.IllegalStateException: oh\n")
+        return
+    before = jvm.java.lang.System.getProperty(spark_log.RUN)
+    jvm.java.lang.System.setProperty(spark_log.RUN, "ab12")
+    try:
+        found = json.loads(layout.toSerializable(event.build()))
+    finally:
+        jvm.java.lang.System.setProperty(spark_log.RUN, before or "")
+    assert (found["run"], found["level"], found["event"]) == ("ab12", "warning", "spark")
+    assert (found["logger"], found["message"]) == ("a.b.Mine", said)
+    assert "java.lang.IllegalStateException: oh" in found["stack"]
+    assert json.loads(calm)["stack"] == ""
