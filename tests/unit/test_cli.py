@@ -35,6 +35,7 @@ def headway(folder, *words):
         (("suite", "new", "departures"), "quality/departures.json is there already"),
         (("suite", "new", "departures", "--source", "flight"), "Did you mean 'flights'?"),
         (("run", "--mode", "hourly"), "either a pipeline or --select"),
+        (("status", "punctuality", "--max-age", "soon"), "'soon' is not a span of time"),
         (
             ("run", "punctuality", "--mode", "hourly", "--select", "punctuality"),
             "either a pipeline or --select",

@@ -7,6 +7,10 @@ import pytest
 
 MODULES = [
     "accounts",
+    "cli.looks",
+    "advice.answers",
+    "advice.question",
+    "advice.words",
     "errors",
     "frontier",
     "instant",

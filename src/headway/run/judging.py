@@ -113,7 +113,7 @@ def settle(
         tallies = gate.with_rejected(gate.kept_tallies(kept) if counted is None else counted, rejected)
         begun = begins(job, before, tallies)
         units = [unit for unit in units if unit.end > begun]
-        found = judged_units(job, gate, job.pipeline.name, units, kept, tallies)
+        found = judged_units(job, gate, None, units, kept, tallies)
         if gate.holds and any(j.verdict.fatal for j in found):
             raise HeldError(found)
         after = after.with_marks(RESULT, marks_of(found))
@@ -273,7 +273,7 @@ def judge_closed(
         tallies = gate.with_rejected(gate.kept_tallies(kept), rejected)
         for unit in (u for u, tally in known.items() if not gate.is_own(tally)):
             tallies |= gate.tallies(gate.checks.marked(rows_of(unit)))
-        found = judged_units(job, gate, job.pipeline.name, units, kept, tallies)
+        found = judged_units(job, gate, None, units, kept, tallies)
         after = ownership.with_marks(RESULT, marks_of(found))
         after = after.with_tallies({unit.start: {} for unit in units})
         if marked(job, commit_of(after), base=base, is_last=attempt == _RACES - 1):
@@ -340,7 +340,7 @@ def raise_if_failed(judged: Sequence[Judged], *, is_older_shown: bool = False) -
 def judged_units(
     job: Job,
     gate: Gate,
-    subject: str,
+    source: str | None,
     units: list[Interval],
     kept: DataFrame,
     tallies: Mapping[int, Tally],
@@ -353,7 +353,15 @@ def judged_units(
             rows = gate.of_units(kept, [unit])
             samples = {rule: job.verdicts.masked(gate.checks.samples(rows, rule)) for rule in verdict.fatal}
         shown = job.verdicts.hidden(verdict)
-        found.append(Judged(subject=subject, suite=gate.suite, unit=unit, verdict=shown, samples=samples))
+        judged = Judged(
+            pipeline=job.pipeline.name,
+            source=source,
+            suite=gate.suite,
+            unit=unit,
+            verdict=shown,
+            samples=samples,
+        )
+        found.append(judged)
     return found
 
 
