@@ -270,7 +270,8 @@ def judge_closed(
         kept = history.rows_at(base, coalesce(units))
         known = {u: dict(ownership.tallies[u.start]) for u in units if u.start in ownership.tallies}
         rejected = {u.start: t for u, t in known.items() if gate.is_own(t)}
-        tallies = gate.with_rejected(gate.kept_tallies(kept), rejected)
+        counted = gate.kept_tallies(kept, units[0] if len(units) == 1 else None)
+        tallies = gate.with_rejected(counted, rejected)
         for unit in (u for u, tally in known.items() if not gate.is_own(tally)):
             tallies |= gate.tallies(gate.checks.marked(rows_of(unit)))
         found = judged_units(job, gate, None, units, kept, tallies)
