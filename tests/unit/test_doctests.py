@@ -7,6 +7,7 @@ import pytest
 
 MODULES = [
     "accounts",
+    "cli.looks",
     "advice.answers",
     "advice.question",
     "advice.words",
@@ -17,6 +18,7 @@ MODULES = [
     "lookup",
     "offsets",
     "quality.proposal",
+    "telemetry.address",
 ]
 
 

@@ -35,7 +35,9 @@ def _options(
     project: Annotated[Path, typer.Option(help="Folder of the project.")] = Path(),
     env: Annotated[str, typer.Option(help="Which layer of conf/ to use.", envvar="HEADWAY_ENV")] = "local",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show stack traces.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Show stack traces, and what Spark itself warns of.")
+    ] = False,
 ) -> None:
     ctx.obj = Context(project, env, json, verbose)
 
@@ -105,11 +107,15 @@ def plan(
 def status(
     ctx: typer.Context,
     pipeline: Annotated[str | None, typer.Argument(help="One pipeline; all without it.")] = None,
+    max_age: Annotated[
+        str | None,
+        typer.Option(help="End with 1 where what is published is older, such as '2 hours', or nothing is."),
+    ] = None,
 ) -> None:
     """Show who runs, who owns which range, frontier and lag.  Example: headway status"""
     from headway.cli import looks
 
-    looks.status(ctx.obj, pipeline)
+    raise typer.Exit(looks.status(ctx.obj, pipeline, max_age))
 
 
 @app.command()

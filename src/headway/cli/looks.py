@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from headway.run.lease import Holder, ask_to_stop, holders
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["plan", "status", "stop"]
+__all__ = ["plan", "status", "stop", "too_old"]
 
 _PATIENCE = 120.0
 
@@ -97,13 +98,14 @@ def plan(context: Context, name: str, mode_name: str, start: str | None, end: st
     context.give(data, lines)
 
 
-def status(context: Context, name: str | None) -> None:
-    """Show what the sinks' own commits say, and who holds a lease.
+def status(context: Context, name: str | None, max_age: str | None) -> int:
+    """Show what the sinks' own commits say, and who holds a lease; the exit status is 1 where that is too old.
 
     Raises:
         DefinitionError: A definition or a suite is wrong; of all pipelines, the others are shown first.
     """
     project = context.project
+    oldest = None if max_age is None else instant.duration(max_age)
     chosen = [project.pipeline(name)] if name else list(project.pipelines.values())
     found: list[dict[str, object]] = []
     rows: list[tuple[object, ...]] = []
@@ -129,6 +131,31 @@ def status(context: Context, name: str | None) -> None:
     )
     if faults:
         raise faults[0]
+    old = [] if oldest is None else too_old(found, oldest, int(time.time() * instant.SECOND))
+    for sentence in old:
+        context.say(f"headway: {sentence}")
+    return 1 if old else 0
+
+
+def too_old(states: Sequence[Mapping[str, object]], oldest: int, now: int) -> list[str]:
+    """Return of which pipelines nothing is published up to `oldest` microseconds before now, in words.
+
+    >>> too_old([{"pipeline": "p", "closed_through": "1970-01-01T01:00:00Z"}], 60_000_000, 3_720_000_000)
+    ['p is published through 1970-01-01T01:00:00Z, 2 minutes ago, more than 1 minute']
+    """
+    found = []
+    for state in states:
+        closed = state.get("closed_through")
+        if closed is None:
+            found.append(f"{state['pipeline']} has nothing that is final")
+            continue
+        age = now - instant.parse(str(closed))
+        if age > oldest:
+            spelled = instant.spell(age // instant.SECOND * instant.SECOND)
+            found.append(
+                f"{state['pipeline']} is published through {closed}, {spelled} ago, more than {instant.spell(oldest)}"
+            )
+    return found
 
 
 def _state(

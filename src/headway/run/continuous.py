@@ -43,6 +43,9 @@ from headway.run.judging_sources import judge_sources
 from headway.run.lineage import Lineage
 from headway.sink import Applied
 from headway.source import Ends
+from headway.telemetry import spark_log
+from headway.telemetry.events import Reached, Standing
+from headway.telemetry.progress import listening
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -96,6 +99,7 @@ def run(job: Job, request: Request, stop: threading.Event) -> Report:
     ownership = job.target.ownership()
     job.check_identities(ownership)
     lineage.require_no_gap(job, ownership)
+    job.telemetry.tell(Standing.of(ownership))
     report = Report(pipeline=job.pipeline.name, mode=request.mode.name, lineage=bounded.LINEAGE)
     try:
         if job.shows_by == "recomputing":
@@ -213,10 +217,11 @@ class _Stream:
             return
         self.query = self._started()
         self.started.set()
-        try:
-            self._keep()
-        finally:
-            self._stop_query()
+        with listening(self.job.spark, self.query, self.job.telemetry):
+            try:
+                self._keep()
+            finally:
+                self._stop_query()
         if self.failure is not None:
             raise self.failure
         if self.batches.is_catching_up:
@@ -438,6 +443,7 @@ class _Stream:
         is_caught_up = until is not None and all(
             progress[n].read.covers(ends.offsets) for n, ends in until.ends.items()
         )
+        before = dict(self.reached)
         for name, source in self.job.pipeline.sources.items():
             if is_caught_up and self.request.complete:
                 proved = self._end_of_log()
@@ -447,6 +453,8 @@ class _Stream:
                 if not is_caught_up:
                     proved -= proved % self.step
             self.reached[name] = max(self.reached[name], proved)
+        if self.reached != before:
+            self.job.telemetry.tell(Reached(dict(self.reached)))
         self.is_caught_up = is_caught_up  # last: the other thread takes it to mean that the rest is done
 
     def _end_of_log(self) -> int:
@@ -538,10 +546,11 @@ class _Stream:
         assert self.query is not None
         self.is_stopping = self.is_stopping or self.failure is None
         context = self.job.spark.sparkContext
+        level = spark_log.level(self.job.spark)
         context.setLogLevel("OFF")  # a batch that was about to begin ends with an error, on purpose
         with self.gate:
             self.query.stop()
-        context.setLogLevel("ERROR")
+        context.setLogLevel(level)
 
 
 class _StopRequestedError(Exception):

@@ -22,6 +22,7 @@ from headway.run.job import Job, Report
 from headway.run.judged import Judged
 from headway.sink import Commit, Staged
 from headway.sinks.iceberg_table import MainMovedError
+from headway.telemetry.events import Standing, UnitJudged
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -124,6 +125,16 @@ def settle(
 def tell(job: Job, report: Report, found: Sequence[Judged]) -> None:
     """Take what was found into the report, keep it, and tell whom conf/ names; called once a commit shows it."""
     report.judge(found)
+    for judged in found:
+        job.telemetry.tell(
+            UnitJudged(
+                subject=judged.subject,
+                suite=judged.suite.name,
+                unit=judged.unit,
+                failed=judged.verdict.failed,
+                is_fatal=bool(judged.verdict.fatal),
+            )
+        )
     job.verdicts.keep(found)
 
 
@@ -285,6 +296,7 @@ def marked(job: Job, commit: Commit, *, base: int, is_last: bool = False) -> boo
         if is_last:
             raise
         return False
+    job.telemetry.tell(Standing.of(commit.ownership))
     job.followers.follow(staged)
     return True
 
