@@ -17,7 +17,7 @@ author = "the authors of headway"
 release = version = installed("headway")
 copyright = "the authors of headway; Apache License 2.0"  # noqa: A001  # Sphinx reads this name
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "command_line"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "command_line", "figures"]
 exclude_patterns = ["_build"]
 needs_sphinx = "8.2"
 
