@@ -68,7 +68,7 @@ def setup(app: Sphinx) -> None:
     def after(
         _app: Sphinx, what: str, _name: str, _object: object, _options: object, lines: list[str]
     ) -> None:
-        if what in ("attribute", "property", "data"):
+        if what in ("attribute", "property", "data") and "Raises:" not in as_written:
             lines[:] = as_written
 
     app.connect("autodoc-process-docstring", before, priority=100)

@@ -73,7 +73,7 @@ class CommandLine(SphinxDirective):
             row += nodes.entry("", self._prose(text))
             body += row
         group += body
-        table = nodes.table(classes=["command-line"])
+        table = nodes.table(width="100%")
         table += group
         return table
 

@@ -52,7 +52,7 @@ def _table(rows: list[tuple[str, ...]]) -> nodes.table:
         line += [nodes.entry("", nodes.paragraph(text=cell)) for cell in row]
         (body if number else head).append(line)
     group += [head, body]
-    table = nodes.table()
+    table = nodes.table(width="100%")
     table += group
     return table
 

@@ -27,7 +27,7 @@ def init(context: Context, folder: Path) -> None:
     shutil.copytree(template(), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     context.give(
         {"project": str(folder.resolve())},
-        [f"made {folder}", f"Next: cd {folder} && headway doctor && headway up && headway demo"],
+        [f"made {folder}", f"Next: cd {folder} && headway up && headway doctor && headway demo"],
     )
 
 
