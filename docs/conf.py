@@ -25,6 +25,7 @@ html_theme = "furo"
 html_title = f"headway {release}"
 html_copy_source = False
 html_show_sourcelink = False
+smartquotes = False  # they would make one dash of --option
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
 
