@@ -19,6 +19,20 @@ PAGES = [
 PLACEHOLDER = re.compile(r"\bCOMMAND\b|\.\.\.|[\[\]|]")
 
 
+@pytest.mark.parametrize(
+    ("printed", "missing"),
+    [
+        ("WARNING: x\nread 48, 6\nclosed at 11:00\n", None),
+        ("closed at 11:00\nread 48, 6\n", "closed at ..."),
+        ("read 47, 6\nclosed at 11:00\n", "read 48"),
+    ],
+)
+def test_shown_lines_are_printed_in_their_order(printed, missing):
+    (command,) = shown.steps("```console\n$ headway run\nread 48\nclosed at ...\n```\n")
+    assert command == shown.Command("headway run", ("read 48", "closed at ..."))
+    assert command.missing(printed) == missing
+
+
 def calls(page):
     """Each call of `headway`: in console blocks, and between backticks in the prose."""
     text = page.read_text()
