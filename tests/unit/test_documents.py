@@ -8,6 +8,9 @@ from pathlib import Path
 import called
 import pytest
 import shown
+from pydantic import BaseModel
+
+from headway.config import Config
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -94,3 +97,26 @@ def test_the_readmes_mode_is_one():
     found = {}
     exec(f"from headway import Mode\n{code}", found)
     assert found["MODE"].is_bounded
+
+
+def keys(model, above=""):
+    """Each key of conf/ as the reference writes it: `<name>` stands for any."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        below = [
+            a
+            for a in (kind, *getattr(kind, "__args__", ()))
+            if isinstance(a, type) and issubclass(a, BaseModel)
+        ]
+        named = ".<name>" if getattr(kind, "__origin__", None) is dict and below else ""
+        if below:
+            yield from keys(below[0], f"{above}{name}{named}.")
+        else:
+            yield f"{above}{name}"
+
+
+def test_the_reference_of_the_configuration_has_every_key_and_no_other():
+    page = (ROOT / "docs" / "reference" / "configuration.md").read_text()
+    cells = re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE)
+    written = {key.removesuffix(".<name>") for cell in cells for key in re.findall(r"`([^`]+)`", cell)}
+    assert written == set(keys(Config))

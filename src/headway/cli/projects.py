@@ -69,7 +69,7 @@ def list_(context: Context) -> None:
             ", ".join(f"{k}={i.name if hasattr(i, 'name') else i.table}" for k, i in p.inputs.items()),
             p.emit,
             p.sink.table,
-            p.where,
+            f"{p.file.parent.name}/{p.file.name}:{p.line}",
         )
         for p in project.pipelines.values()
     ]
