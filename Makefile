@@ -101,4 +101,4 @@ format: setup ## ruff's formatting and safe fixes
 
 clean: ## stop the embedded stack and remove what was made
 	-$(BIN)/headway down
-	rm -rf .venv .venv-airflow .headway .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-airflow .headway docs/_build .pytest_cache .mypy_cache .ruff_cache
