@@ -5,7 +5,19 @@ import importlib
 
 import pytest
 
-MODULES = ["accounts", "errors", "frontier", "instant", "interval", "lookup", "offsets", "quality.proposal"]
+MODULES = [
+    "accounts",
+    "advice.answers",
+    "advice.question",
+    "advice.words",
+    "errors",
+    "frontier",
+    "instant",
+    "interval",
+    "lookup",
+    "offsets",
+    "quality.proposal",
+]
 
 
 @pytest.mark.parametrize("name", MODULES)
