@@ -1,4 +1,4 @@
-"""Write a pipeline's test once, with records in memory and a movable clock, and run it in every mode.
+"""Write a pipeline's test once, with records in memory and a movable clock, and run it in every mode::
 
     def test_late_record_is_left_out(harness, mode):
         log = MemoryLog("flights", partitions=2, clock=Clock("2013-02-01T12:00:00Z"))
