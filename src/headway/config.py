@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from headway import prices as price_list
 from headway.errors import ConfigError, suggestion
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Database",
     "Delta",
     "Kafka",
+    "Prices",
     "Quality",
     "RabbitMQ",
     "Spark",
@@ -121,6 +123,22 @@ class Quality(_Section):
     """Great Expectations' own actions, in its own form, that fire when a unit has failed."""
 
 
+_DEFAULTS = price_list.Prices()
+
+
+class Prices(_Section):
+    """What `headway compare` reckons costs by; see `headway.prices`."""
+
+    core_hour: float = Field(default=_DEFAULTS.core_hour, ge=0)
+    gib_hour: float = Field(default=_DEFAULTS.gib_hour, ge=0)
+    thousand_object_writes: float = Field(default=_DEFAULTS.thousand_object_writes, ge=0)
+    currency: str = _DEFAULTS.currency
+
+    def listed(self) -> price_list.Prices:
+        """Return the prices as a noun."""
+        return price_list.Prices(**self.model_dump())
+
+
 class Spark(_Section):
     """How Spark is started."""
 
@@ -147,6 +165,7 @@ class Config(_Section):
     databases: dict[str, Database] = Field(default_factory=dict)
     delta: Delta = Delta()
     quality: Quality = Quality()
+    prices: Prices = Prices()
     extensions: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Sections of sources and sinks that other packages add, by their names."""
     spark: Spark = Spark()
@@ -307,6 +326,7 @@ def _known(path: tuple[str, ...]) -> list[str]:
         "databases": Database,
         "delta": Delta,
         "quality": Quality,
+        "prices": Prices,
     }
     section = sections.get(path[0] if path else "")
     return list(section.model_fields) if section else []

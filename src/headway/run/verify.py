@@ -29,7 +29,7 @@ from headway.source import Erasable, Log
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["Verdict", "verify"]
+__all__ = ["Verdict", "cut_of", "verify", "without_copies"]
 
 _BATCHES = 12
 """About how many micro-batches the continuous run takes, so that their bounds are put to the test."""
@@ -97,7 +97,7 @@ def verify(
         raise CallError(
             f"only {', '.join(is_open)} is open to {pipeline.name!r}: there is nothing to compare"
         )
-    cut = _cut(spark, pipeline, analysis, logs, interval)
+    cut = cut_of(spark, pipeline, analysis, logs, interval)
     verdict = Verdict(pipeline=pipeline.name)
     mark = uuid.uuid4().hex[:8]
     work = Path(tempfile.mkdtemp(prefix="headway-verify-"))
@@ -115,7 +115,7 @@ def verify(
                 f"{catalog}.headway_verify.{pipeline.name}_{name}_{mark}",
                 f"{pipeline.name}_verify_{mark}_{name}",
             )
-            trial = _without_copies(trial)
+            trial = without_copies(trial)
             with opened(
                 spark,
                 trial,
@@ -181,7 +181,7 @@ def _compare_marks(verdict: Verdict, found: Mapping[str, dict[tuple[str, str], t
                 )
 
 
-def _without_copies(pipeline: Pipeline) -> Pipeline:
+def without_copies(pipeline: Pipeline) -> Pipeline:
     """Return the same definition, whose lookups are compared as they stand."""
     inputs = {n: replace(i, copies=None) if isinstance(i, Lookup) else i for n, i in pipeline.inputs.items()}
     return replace(pipeline, inputs=inputs)
@@ -217,7 +217,7 @@ def _run(job: Job, mode: Mode, cut: Cut, interval: Interval, zone: str) -> Repor
     return continuous.run(job, stream, threading.Event())
 
 
-def _cut(
+def cut_of(
     spark: SparkSession,
     pipeline: Pipeline,
     analysis: Analysis,

@@ -1,0 +1,195 @@
+"""The command compare: each mode's freshness and cost, as a table, as JSON and as a page."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headway import instant
+from headway.cli.context import Context
+from headway.cli.sessions import working
+from headway.comparison import Comparison, ModeFigures
+from headway.errors import CallError, TerminalError
+from headway.pipeline import Pipeline
+from headway.project import Project
+from headway.run import compare as comparing
+from headway.run.job import scratch
+from headway.run.scheduled import Spent
+from headway.run.trial import Trial, live
+from headway.run.usage import Usage
+from headway.run.verify import without_copies
+from headway.source import Log
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+__all__ = ["compare", "order_from_json"]
+
+_MIB = 1024**2
+_GIB = 1024**3
+
+
+def compare(context: Context, name: str, start: str, end: str, out: Path | None) -> int:
+    """Compare the modes; the exit status is 1 where their rows disagree."""
+    project = context.project
+    pipeline = project.pipeline(name)
+    interval = context.span(start, end)
+    assert interval is not None
+    master = project.config.spark.master
+    if master is None or not master.startswith("local"):
+        raise CallError(
+            f"compare measures the processes of this machine, and Spark's master is {master or 'not set'}",
+            hint="Use an environment whose spark.master is local[*].",
+        )
+    with working(context, pipeline, short=False) as (spark, logs):
+        found = comparing.compare(
+            spark,
+            logs,
+            comparing.Request(
+                pipeline=pipeline,
+                modes=project.modes,
+                interval=interval,
+                zone=project.config.zone,
+                prices=project.config.prices.listed(),
+                fresh=_fresh(context, project, pipeline),
+                now=instant.from_datetime(datetime.now(UTC)),
+                say=context.say,
+            ),
+        )
+    page, data = _write(project, found, out)
+    context.give(found.to_json(), [*_lines(context, found), f"page: {page}", f"figures: {data}"])
+    return 0 if found.agrees else 1
+
+
+def _write(project: Project, found: Comparison, out: Path | None) -> tuple[Path, Path]:
+    """Write the page and the figures; returns where."""
+    from headway.comparison_page import page
+
+    folder = project.home / "comparisons"
+    folder.mkdir(parents=True, exist_ok=True)
+    data = folder / f"{found.pipeline}.json"
+    data.write_text(json.dumps(found.to_json(), indent=2) + "\n")
+    at = out or folder / f"{found.pipeline}.html"
+    at.parent.mkdir(parents=True, exist_ok=True)
+    at.write_text(page(found), encoding="utf-8")
+    return at, data
+
+
+def _fresh(context: Context, project: Project, pipeline: Pipeline) -> Callable[[Trial, int], Spent]:
+    """Return what does one scheduled run in a process of its own."""
+
+    def run(trial: Trial, moment: int) -> Spent:
+        order = {
+            "project": str(project.root.resolve()),
+            "environment": project.environment,
+            "pipeline": pipeline.name,
+            "table": trial.pipeline.sink.table,
+            "name": trial.pipeline.name,
+            "mode": trial.mode.name,
+            "state": trial.state,
+            "begin": trial.begin,
+            "moment": moment,
+        }
+        began = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-m", "headway.entry.scheduled_run"],
+            input=json.dumps(order),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        seconds = time.monotonic() - began
+        if done.returncode != 0:
+            raise TerminalError(
+                f"a run of {pipeline.name!r} in a process of its own failed: {_last(done.stderr)}",
+                hint=f"Try `headway run {pipeline.name} --mode {trial.mode.name}`.",
+            )
+        if context.verbose:
+            context.say(done.stderr)
+        return Spent(seconds=seconds, usage=Usage(**json.loads(done.stdout)))
+
+    return run
+
+
+def order_from_json(
+    data: Mapping[str, Any], spark: SparkSession, project: Project, logs: Mapping[str, Log]
+) -> tuple[Trial, int]:
+    """Return what a run in a process of its own is to do; called in that process."""
+    placed = scratch(without_copies(project.pipeline(data["pipeline"])), data["table"], data["name"])
+    trial = Trial(
+        spark=spark,
+        pipeline=live(placed),
+        logs=logs,
+        mode=project.mode(data["mode"]),
+        state=data["state"],
+        zone=project.config.zone,
+        begin=data["begin"],
+        say=lambda _: None,
+    )
+    return trial, data["moment"]
+
+
+def _lines(context: Context, found: Comparison) -> list[str]:
+    header = (
+        "mode", "fresh p50", "p95", "max", "runs", "CPU s/day", "cores held", "read", "written",
+        "files/day", "memory", f"{found.prices.currency}/day", "rows",
+    )  # fmt: skip
+    title = f"{found.pipeline}, {found.start} to {found.end}: {found.records} records"
+    lines = context.table("", header, [_cells(found, mode) for mode in found.modes])
+    lag = found.arrival_lag
+    lines += [
+        "",
+        f"arrival lag: p50 {spell(lag.p50)}, p95 {spell(lag.p95)}, p99 {spell(lag.p99)}; "
+        f"late: {found.late_share:.2%}",
+        "fresh: from a record's arrival to its first row being visible; what waits follows from the schedule and the "
+        "lateness, what runs is measured",
+        f"{found.prices.currency}/day is of {found.dollars_of}; read and written are of the whole range",
+    ]
+    lines += [
+        f"{mode.name} does not keep up with its busiest hour" for mode in found.modes if not mode.keeps_up
+    ]
+    lines += [f"{name} is closed: {why}" for name, why in found.closed_modes.items()]
+    differing = [mode.name for mode in found.modes if not mode.agrees]
+    if differing:
+        lines.append(
+            f"the rows of {', '.join(differing)} differ: `headway verify {found.pipeline}` shows them"
+        )
+    else:
+        lines.append("The modes agree row by row.")
+    return [title, "", *lines]
+
+
+def _cells(found: Comparison, mode: ModeFigures) -> tuple[str, ...]:
+    fresh = mode.freshness
+    runs = (
+        f"{mode.runs} ({mode.measured_runs} measured)"
+        if mode.kind == "bounded"
+        else f"{mode.batches} batches ({mode.measured_batches} measured)"
+    )
+    share = mode.held_core_seconds_per_day / (86_400 * found.machine.cores)
+    return (
+        mode.name,
+        spell(fresh.p50),
+        spell(fresh.p95),
+        spell(fresh.max),
+        runs,
+        f"{mode.cpu_seconds_per_day:,.0f}",
+        f"{share:.1%}",
+        f"{mode.bytes_read / _MIB:,.0f} MiB",
+        f"{mode.bytes_written / _MIB:,.0f} MiB",
+        f"{mode.files_per_day:,.0f}",
+        f"{mode.peak_memory_bytes / _GIB:.1f} GiB",
+        f"{mode.dollars_per_day:,.2f}",
+        str(mode.rows) if mode.agrees else f"{mode.rows} DIFFER",
+    )
+
+
+def _last(text: str) -> str:
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"
