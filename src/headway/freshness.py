@@ -16,7 +16,18 @@ from headway import instant
 from headway.interval import Grid
 from headway.pace import Pace
 
-__all__ = ["Closing", "Freshness", "How", "Part", "Rounds", "Schedule", "Sent", "Stream", "percentile"]
+__all__ = [
+    "Closing",
+    "Freshness",
+    "How",
+    "Part",
+    "Rounds",
+    "Schedule",
+    "Sent",
+    "Stream",
+    "percentile",
+    "spell",
+]
 
 How = Literal["measured", "schedule"]
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -232,6 +243,21 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     low = math.floor(at)
     high = min(low + 1, len(ordered) - 1)
     return ordered[low] + (at - low) * (ordered[high] - ordered[low])
+
+
+def spell(seconds: float) -> str:
+    """Write seconds for a person.
+
+    >>> spell(0.8431), spell(42.0), spell(-95), spell(3_600 * 6.5), spell(200_000)
+    ('0.84 s', '42 s', '-95 s', '6.5 h', '56 h')
+    """
+    size = abs(seconds)
+    for limit, unit, length in ((120, "s", 1), (7_200, "min", 60), (float("inf"), "h", 3_600)):
+        if size < limit:
+            value = seconds / length
+            digits = 0 if abs(value) >= 10 or value == 0 else 1 if abs(value) >= 1 else 2
+            return f"{value:.{digits}f} {unit}"
+    raise AssertionError(seconds)
 
 
 def _ready(closing: Closing | None, record: Sent) -> tuple[int, float, float]:

@@ -16,6 +16,7 @@ from headway.cli.context import Context
 from headway.cli.sessions import working
 from headway.comparison import Comparison, ModeFigures
 from headway.errors import CallError, TerminalError
+from headway.freshness import spell
 from headway.pipeline import Pipeline
 from headway.project import Project
 from headway.run import compare as comparing
@@ -145,10 +146,14 @@ def _lines(context: Context, found: Comparison) -> list[str]:
     lag = found.arrival_lag
     lines += [
         "",
-        f"arrival lag: p50 {spell(lag.p50)}, p95 {spell(lag.p95)}, p99 {spell(lag.p99)}; "
-        f"late: {found.late_share:.2%}",
-        "fresh: from a record's arrival to its first row being visible; what waits follows from the schedule and the "
-        "lateness, what runs is measured",
+        (
+            f"arrival lag: p50 {spell(lag.p50)}, p95 {spell(lag.p95)}, p99 {spell(lag.p99)}; "
+            f"late: {found.late_share:.2%}"
+        ),
+        (
+            "fresh: from a record's arrival to its first row being visible; what waits follows from the schedule and the "
+            "lateness, what runs is measured"
+        ),
         f"{found.prices.currency}/day is of {found.dollars_of}; read and written are of the whole range",
     ]
     lines += [
