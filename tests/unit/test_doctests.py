@@ -5,7 +5,21 @@ import importlib
 
 import pytest
 
-MODULES = ["accounts", "errors", "frontier", "instant", "interval", "lookup", "offsets", "quality.proposal"]
+MODULES = [
+    "accounts",
+    "cron",
+    "errors",
+    "freshness",
+    "frontier",
+    "instant",
+    "interval",
+    "lookup",
+    "offsets",
+    "pace",
+    "prices",
+    "quality.proposal",
+    "run.scheduled",
+]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from importlib import resources
 from itertools import pairwise
 
 from headway.comparison import Comparison, ModeFigures
 from headway.comparison_page import plots
-from headway.comparison_page.plots import PARTS, label
+from headway.comparison_page.plots import PARTS, label, money
 from headway.freshness import spell
 
-__all__ = ["page"]
+__all__ = ["page", "style"]
 
 _MIB = 1024**2
 _GIB = 1024**3
@@ -23,7 +24,6 @@ def page(found: Comparison) -> str:
     Imports matplotlib, which takes a moment.
     """
     title = f"How fresh, at what price: {found.pipeline}"
-    style = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
     body = [
         f"<h1>{_e(title)}</h1>",
         f'<p class="about">{_e(_about(found))}</p>',
@@ -61,15 +61,20 @@ def page(found: Comparison) -> str:
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{_e(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<style>\n{style}</style>\n</head>\n<body>\n" + "\n".join(body) + "\n</body>\n</html>\n"
+        f"<style>\n{style()}</style>\n</head>\n<body>\n" + "\n".join(body) + "\n</body>\n</html>\n"
     )
+
+
+def style() -> str:
+    """Return the style sheet, with the variables that the pictures' colours are."""
+    return resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
 
 
 def _about(found: Comparison) -> str:
     lag = found.arrival_lag
     return (
         f"{found.records:,} records from {_when(found.start)} to {_when(found.end)}, the same log through each mode. "
-        f"They arrive {spell(lag.p50)} after their event time (median; 95%: {spell(lag.p95)}, 99%: {spell(lag.p99)}); "
+        f"Half of them arrive by {_after(lag.p50)} their event time, 95% by {_after(lag.p95)} it, 99% by {_after(lag.p99)} it; "
         f"{found.late_share:.2%} are late."
     )
 
@@ -95,17 +100,17 @@ def _steps(found: Comparison) -> str:
     lines = [
         (
             f"<b>{_e(label(first))}</b>: half of the records are visible within {spell(first.freshness.p50)}, "
-            f"for {_money(first.dollars_per_day)} {_e(currency)} a day."
+            f"for {money(first.dollars_per_day)} {_e(currency)} a day."
         )
     ]
     for before, mode in pairwise(found.modes):
         more = mode.dollars_per_day - before.dollars_per_day
         gained = before.freshness.p50 - mode.freshness.p50
         step = f"{spell(gained)} sooner" if gained > 0 else f"{spell(-gained)} later"
-        price = f"{_money(abs(more))} {_e(currency)} a day {'more' if more >= 0 else 'less'}"
+        price = f"{money(abs(more))} {_e(currency)} a day {'more' if more >= 0 else 'less'}"
         lines.append(
             f"<b>{_e(label(mode))}</b>: within {spell(mode.freshness.p50)}, {step} than {_e(label(before))}, "
-            f"for {price} ({_money(mode.dollars_per_day)})."
+            f"for {price} ({money(mode.dollars_per_day)})."
         )
     return '<ol class="steps">' + "".join(f"<li>{line}</li>" for line in lines) + "</ol>"
 
@@ -125,40 +130,37 @@ def _key(found: Comparison) -> str:
 
 
 def _table(found: Comparison) -> str:
-    head = (
-        "", "p50", "p95", "max", "runs (measured)", "a run", "start-up", "CPU s a day", "core s held a day",
-        "read", "written", "files a day", "objects a day", "peak memory", f"{found.prices.currency} a day", "rows",
-    )  # fmt: skip
-    rows = [
-        f'<tr><th scope="row">{_e(label(m))}</th>' + "".join(f"<td>{_e(c)}</td>" for c in _cells(m)) + "</tr>"
-        for m in found.modes
+    """Lay the figures out: a column for each mode, which fits on paper."""
+    currency = found.prices.currency
+    rows: list[tuple[str, Callable[[ModeFigures], str]]] = [
+        ("visible after, half of the records (p50)", lambda m: spell(m.freshness.p50)),
+        ("95% of the records (p95)", lambda m: spell(m.freshness.p95)),
+        ("the last one", lambda m: spell(m.freshness.max)),
+        ("runs, or micro-batches of a stream", lambda m: f"{m.runs if m.batches is None else m.batches:,}"),
+        (
+            "of them measured",
+            lambda m: f"{m.measured_runs if m.measured_batches is None else m.measured_batches:,}",
+        ),
+        ("time of one", lambda m: spell(m.run_seconds)),
+        ("start-up of one", lambda m: spell(m.start_up_seconds) if m.kind == "bounded" else "\N{EN DASH}"),
+        ("core time used a day", lambda m: spell(m.cpu_seconds_per_day)),
+        ("core time held a day", lambda m: spell(m.held_core_seconds_per_day)),
+        ("peak memory", lambda m: f"{m.peak_memory_bytes / _GIB:.2f} GiB"),
+        ("read over the range", lambda m: f"{m.bytes_read / _MIB:,.1f} MiB"),
+        ("written over the range", lambda m: f"{m.bytes_written / _MIB:,.1f} MiB"),
+        ("data files a day", lambda m: f"{m.files_per_day:,.0f}"),
+        ("objects written a day", lambda m: f"{m.object_writes_per_day:,.0f}"),
+        (f"{currency} a day", lambda m: money(m.dollars_per_day)),
+        ("rows", lambda m: f"{m.rows:,}" + ("" if m.agrees else " (differ)")),
     ]
-    heads = "".join(f'<th scope="col">{_e(h)}</th>' for h in head)
-    return f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-
-
-def _cells(mode: ModeFigures) -> tuple[str, ...]:
-    fresh = mode.freshness
-    count, measured = mode.runs, mode.measured_runs
-    if mode.batches is not None and mode.measured_batches is not None:
-        count, measured = mode.batches, mode.measured_batches
-    return (
-        spell(fresh.p50),
-        spell(fresh.p95),
-        spell(fresh.max),
-        f"{count:,} ({measured:,})",
-        spell(mode.run_seconds),
-        spell(mode.start_up_seconds) if mode.kind == "bounded" else "",
-        f"{mode.cpu_seconds_per_day:,.0f}",
-        f"{mode.held_core_seconds_per_day:,.0f}",
-        f"{mode.bytes_read / _MIB:,.1f} MiB",
-        f"{mode.bytes_written / _MIB:,.1f} MiB",
-        f"{mode.files_per_day:,.0f}",
-        f"{mode.object_writes_per_day:,.0f}",
-        f"{mode.peak_memory_bytes / _GIB:.2f} GiB",
-        _money(mode.dollars_per_day),
-        f"{mode.rows:,}" + ("" if mode.agrees else " differ"),
+    heads = "".join(f'<th scope="col">{_e(label(m))}</th>' for m in found.modes)
+    body = "".join(
+        f'<tr><th scope="row">{_e(name)}</th>'
+        + "".join(f"<td>{_e(cell(m))}</td>" for m in found.modes)
+        + "</tr>"
+        for name, cell in rows
     )
+    return f'<div class="wide"><table><thead><tr><td></td>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _notes(found: Comparison) -> list[str]:
@@ -206,12 +208,12 @@ def _dollars_of(found: Comparison) -> str:
     return f"The price is that of {found.dollars_of}."
 
 
+def _after(seconds: float) -> str:
+    return f"{spell(abs(seconds))} {'before' if seconds < 0 else 'after'}"
+
+
 def _when(text: str) -> str:
     return text.replace("T", " ").partition(".")[0].removesuffix("Z").removesuffix(":00") + " UTC"
-
-
-def _money(value: float) -> str:
-    return f"{value:,.2f}" if value >= 0.1 else f"{value:.4f}"
 
 
 def _e(text: str) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from headway.comparison import Comparison, ModeFigures
+from headway.comparison_page.labels import name_points
 from headway.comparison_page.svg import COLOURS, SETTINGS, inline
 from headway.freshness import spell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["PARTS", "cores", "curve", "draw_curve", "label", "parts"]
+__all__ = ["PARTS", "cores", "curve", "draw_curve", "label", "money", "parts"]
 
 PARTS = {
     "interval": "until the interval ends",
@@ -25,8 +26,14 @@ PARTS = {
     "batch": "the micro-batch",
 }
 """Parts of freshness, in order, as a reader is told them."""
-_TIMES = (0.1, 1, 10, 60, 600, 3_600, 6 * 3_600, 86_400, 3 * 86_400)
-_DAY = 86_400.0
+_TIMES = {
+    0.1: "0.1 s", 1: "1 s", 10: "10 s", 60: "1 min", 600: "10 min", 3_600: "1 h", 21_600: "6 h", 86_400: "1 d",
+    604_800: "7 d",
+}  # fmt: skip
+_BETWEEN = {
+    0.3: "0.3 s", 3: "3 s", 30: "30 s", 180: "3 min", 1_800: "30 min", 7_200: "2 h", 14_400: "4 h", 43_200: "12 h",
+    172_800: "2 d",
+}  # fmt: skip
 
 
 def label(mode: ModeFigures) -> str:
@@ -34,12 +41,21 @@ def label(mode: ModeFigures) -> str:
     return mode.name.replace("_", " ")
 
 
+def money(value: float) -> str:
+    """Return a price to the hundredth, or to two digits where it is less than a tenth.
+
+    >>> money(2.2), money(0.00587), money(0.0)
+    ('2.20', '0.0059', '0.00')
+    """
+    return f"{value:,.2f}" if value >= 0.1 or value == 0 else f"{value:.2g}"
+
+
 def curve(found: Comparison) -> str:
     """Draw freshness against dollars per day: one point a mode, from the slowest to the freshest."""
     with _drawing(7.6, 4.3) as figure:
         draw_curve(figure.subplots(), found)
         said = "; ".join(
-            f"{label(m)}: {spell(m.freshness.p50)} for {m.dollars_per_day:.2f} {found.prices.currency} a day"
+            f"{label(m)}: {spell(m.freshness.p50)} for {money(m.dollars_per_day)} {found.prices.currency} a day"
             for m in found.modes
         )
         return inline(figure, "curve", f"Median freshness against price. {said}.")
@@ -47,8 +63,6 @@ def curve(found: Comparison) -> str:
 
 def draw_curve(axes: Axes, found: Comparison) -> None:
     """Draw the curve of the continuum into axes, as the page and the notebook do."""
-    from matplotlib.ticker import FuncFormatter, NullLocator
-
     modes = sorted(found.modes, key=lambda m: m.dollars_per_day)
     prices = [max(m.dollars_per_day, 1e-4) for m in modes]
     fresh = [max(m.freshness.p50, 1e-2) for m in modes]
@@ -60,30 +74,22 @@ def draw_curve(axes: Axes, found: Comparison) -> None:
         axes.plot([price], [p50], marker="o", markersize=8, color=COLOURS["accent"], zorder=3)
     axes.set_yscale("log")
     low, high = min(fresh), max(m.freshness.p95 for m in modes)
-    axes.set_ylim(low / 2.2, max(high, low) * 2.2)
+    axes.set_ylim(low / 2.5, max(high, low) * 2.0)
     _times(axes.yaxis, axes.get_ylim())
     if max(prices) / min(prices) > 12:
         axes.set_xscale("log")
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xlim(min(prices) / 1.8, max(prices) * 3.2)
-        _moneys(axes, min(prices), max(prices))
+        axes.set_xlim(min(prices) / 2.2, max(prices) * 2.2)
+        _prices(axes)
     else:
-        axes.set_xlim(0, max(prices) * 1.35)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    for mode, price, p50 in zip(modes, prices, fresh, strict=True):
-        text = f"{label(mode)}\n{spell(mode.freshness.p50)}, {_money(mode.dollars_per_day)} {found.prices.currency}"
-        axes.annotate(
-            text,
-            (price, p50),
-            xytext=(9, -4),
-            textcoords="offset points",
-            va="top",
-            fontsize=10,
-            linespacing=1.3,
-        )
+        axes.set_xlim(0, max(prices) * 1.25)
     axes.set_xlabel(f"{found.prices.currency} a day")
-    axes.set_ylabel("from arrival to visible (p50, line to p95)")
+    axes.set_ylabel("from arrival to visible")
     axes.grid(visible=True, which="major", linewidth=0.6, alpha=0.6)
+    words = [
+        f"{label(m)}\n{spell(m.freshness.p50)}, {money(m.dollars_per_day)} {found.prices.currency}"
+        for m in modes
+    ]
+    name_points(axes, list(zip(prices, fresh, strict=True)), words)
 
 
 def parts(found: Comparison) -> str:
@@ -115,7 +121,7 @@ def cores(found: Comparison) -> str:
         axes.barh([r - 0.2 for r in rows], held, height=0.36, color=COLOURS["held"])
         axes.barh([r + 0.2 for r in rows], used, height=0.36, color=COLOURS["used"])
         axes.set_xscale("log")
-        axes.set_xlim(max(1.0, min(used) / 3), max(held) * 6)
+        axes.set_xlim(max(1.0, min(used) / 3), max(held) * 8)
         for row, (own, whole) in enumerate(zip(used, held, strict=True)):
             _word(axes, whole, row - 0.2, f"{spell(whole)} held")
             _word(axes, own, row + 0.2, f"{spell(own)} used")
@@ -132,10 +138,13 @@ def cores(found: Comparison) -> str:
 @contextmanager
 def _drawing(width: float, height: float) -> Iterator[Any]:
     import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     with mpl.rc_context(SETTINGS):
-        yield Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained", dpi=72)
+        FigureCanvasAgg(figure)  # measures texts
+        yield figure
 
 
 def _parts(found: Comparison) -> list[Any]:
@@ -203,24 +212,22 @@ def _times(axis: Any, limits: tuple[float, float]) -> None:
     """Mark a logarithmic axis of seconds at times that people know."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-    shown = [t for t in _TIMES if limits[0] <= t <= limits[1]]
-    axis.set_major_locator(FixedLocator(shown))
-    axis.set_major_formatter(FixedFormatter([_time(t) for t in shown]))
+    within = {t: text for t, text in (_TIMES | _BETWEEN).items() if limits[0] <= t <= limits[1]}
+    shown = {t: text for t, text in within.items() if t in _TIMES}
+    shown = dict(sorted((shown if len(shown) > 2 else within).items()))
+    axis.set_major_locator(FixedLocator(list(shown)))
+    axis.set_major_formatter(FixedFormatter(list(shown.values())))
     axis.set_minor_locator(NullLocator())
 
 
-def _time(seconds: float) -> str:
-    return f"{seconds / _DAY:g} d" if seconds >= _DAY else spell(seconds).replace(".0 ", " ")
+def _prices(axes: Axes) -> None:
+    """Mark a logarithmic axis of prices, at each power of ten and, where there are few, between them."""
+    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-
-def _moneys(axes: Axes, low: float, high: float) -> None:
-    from matplotlib.ticker import FixedFormatter, FixedLocator
-
-    steps: Callable[[int], list[float]] = lambda power: [10.0**power, 3 * 10.0**power]  # noqa: E731
-    values = [v for power in range(-4, 6) for v in steps(power) if low / 1.8 <= v <= high * 3.2]
-    axes.xaxis.set_major_locator(FixedLocator(values))
-    axes.xaxis.set_major_formatter(FixedFormatter([f"{v:g}" for v in values]))
-
-
-def _money(value: float) -> str:
-    return f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
+    low, high = axes.get_xlim()
+    powers = [10.0**power for power in range(-5, 7) if low <= 10.0**power <= high]
+    if len(powers) < 3:
+        powers = sorted(v for p in range(-5, 7) for v in (10.0**p, 3 * 10.0**p) if low <= v <= high)
+    axes.xaxis.set_major_locator(FixedLocator(powers))
+    axes.xaxis.set_major_formatter(FixedFormatter([f"{value:g}" for value in powers]))
+    axes.xaxis.set_minor_locator(NullLocator())

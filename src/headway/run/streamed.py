@@ -26,7 +26,9 @@ _SMALL = 25
 """Micro-batches of the size that they have live."""
 _LARGE = 15
 """Micro-batches that the rest of the log is taken in."""
-_QUIET = 6.0
+_SETTLE = 3.0
+"""Seconds before that."""
+_QUIET = 8.0
 """Seconds for which a stream is watched that has nothing to do."""
 _PATIENCE = 60.0
 _LOOK_EVERY = 0.2
@@ -94,7 +96,7 @@ def measure(trial: Trial, whole: Cut, interval: Interval, known: Arrivals) -> St
         per_record=per_record,
         batches=len(live.batches) + len(rest.batches),
         cpu_of_busy=cpu,
-        cpu_of_idle=_idle(trial, cpu),
+        cpu_of_idle=_idle(trial, fixed, cpu),
         bytes_read=used.bytes_read / count if used is not None else 0.0,
         bytes_written=used.bytes_written / count if used is not None else 0.0,
         files=fmean(added) if added else 0.0,
@@ -154,7 +156,7 @@ def _slope(live: Watch, rest: Watch) -> float:
     return max(0.0, (rest.seconds - live.seconds) / more) if more > 0 and live.batches else 0.0
 
 
-def _idle(trial: Trial, cpu_of_busy: float) -> float:
+def _idle(trial: Trial, busy_of_batch: float, cpu_of_busy: float) -> float:
     """Return the processor seconds for each second in which a stream waits for records, at the end of the log."""
     table, name = f"{trial.pipeline.sink.table}_idle", f"{trial.pipeline.name}_idle"
     placed = scratch(trial.pipeline, table, name)
@@ -170,7 +172,7 @@ def _idle(trial: Trial, cpu_of_busy: float) -> float:
             )
             running = pool.submit(continuous.run, job, request, stop)
             try:
-                return _watch_idle(idle, running.done, stop, cpu_of_busy)
+                return _watch_idle(idle, running.done, stop, busy_of_batch, cpu_of_busy)
             finally:
                 stop.set()
                 running.result()
@@ -188,18 +190,28 @@ def _beyond(job: Job) -> int:
 
 
 def _watch_idle(
-    trial: Trial, has_ended: Callable[[], bool], stop: threading.Event, cpu_of_busy: float
+    trial: Trial,
+    has_ended: Callable[[], bool],
+    stop: threading.Event,
+    busy_of_batch: float,
+    cpu_of_busy: float,
 ) -> float:
     """Wait until a stream stands still, and see what it uses for some seconds; batches in them are taken off."""
     deadline = time.monotonic() + _PATIENCE
+    query = None
     while time.monotonic() < deadline and not has_ended():
         query = watch.running(trial.spark, trial.pipeline.name)
         if query is not None and query.status["message"].startswith("Waiting for"):
             break
         stop.wait(_LOOK_EVERY)
-    with watch.watched(trial.spark, trial.pipeline.name) as seen:
-        before, began = usage.of_run(trial.spark), time.monotonic()
-        stop.wait(_QUIET)
-        seconds, used = time.monotonic() - began, usage.of_run(trial.spark).minus(before)
-    busy = min(seconds / 2, sum(batch.seconds for batch in seen.batches.values()))
+    stop.wait(_SETTLE)  # what was compiled by then is compiled
+
+    def batches() -> int:
+        last = None if query is None else query.lastProgress
+        return 0 if last is None else int(last.batchId)
+
+    known, before, began = batches(), usage.of_run(trial.spark), time.monotonic()
+    stop.wait(_QUIET)
+    seconds, used = time.monotonic() - began, usage.of_run(trial.spark).minus(before)
+    busy = min(seconds / 2, (batches() - known) * busy_of_batch)
     return max(0.0, used.cpu_seconds - busy * cpu_of_busy) / (seconds - busy)

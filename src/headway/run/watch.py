@@ -73,7 +73,8 @@ def watched(spark: SparkSession, pipeline: str) -> Iterator[Watch]:
     def look() -> None:
         while not ended.wait(_LOOK_EVERY):
             query = running(spark, pipeline)
-            if query is None:
+            last = None if query is None else query.lastProgress
+            if query is None or last is None or last.batchId in seen.batches:
                 continue
             fresh = {p.batchId: p for p in query.recentProgress if p.batchId not in seen.batches}
             used = usage.of_run(spark) if fresh else None
