@@ -59,8 +59,7 @@ print(
 
 # %%
 for mode in found.modes:
-    waits = sum(part.seconds for part in mode.freshness.parts if part.how == "schedule")
-    runs = sum(part.seconds for part in mode.freshness.parts if part.how == "measured")
+    waits, runs = mode.freshness.seconds("schedule"), mode.freshness.seconds("measured")
     print(
         f"{mode.name:18} p50 {spell(mode.freshness.p50):>8}   on average waits {spell(waits):>8}, runs {spell(runs):>8}"
     )

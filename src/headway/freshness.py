@@ -69,6 +69,10 @@ class Freshness:
             "parts": [{"name": p.name, "seconds": p.seconds, "how": p.how} for p in self.parts],
         }
 
+    def seconds(self, how: How) -> float:
+        """Return the mean of what is waited for, or of what runs."""
+        return sum(part.seconds for part in self.parts if part.how == how)
+
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Freshness:
         """Read what `to_json` wrote."""

@@ -15,6 +15,7 @@ from headway import instant
 from headway.cli.context import Context
 from headway.cli.sessions import working
 from headway.comparison import Comparison, ModeFigures
+from headway.comparison_page.plots import money
 from headway.errors import CallError, TerminalError
 from headway.freshness import spell
 from headway.pipeline import Pipeline
@@ -137,24 +138,39 @@ def order_from_json(
 
 
 def _lines(context: Context, found: Comparison) -> list[str]:
-    header = (
-        "mode", "fresh p50", "p95", "max", "runs", "CPU s/day", "cores held", "read", "written",
-        "files/day", "memory", f"{found.prices.currency}/day", "rows",
-    )  # fmt: skip
-    title = f"{found.pipeline}, {found.start} to {found.end}: {found.records} records"
-    lines = context.table("", header, [_cells(found, mode) for mode in found.modes])
-    lag = found.arrival_lag
+    """Lay out two tables: how fresh at what price, and what that takes."""
+    currency, lag = found.prices.currency, found.arrival_lag
+    lines = [f"{found.pipeline}, {found.start} to {found.end}: {found.records:,} records", ""]
+    lines += context.table(
+        "",
+        ("mode", "p50", "p95", "max", "waits", "runs", f"{currency}/day", "cores held", "CPU/day", "rows"),
+        [
+            (
+                m.name,
+                spell(m.freshness.p50),
+                spell(m.freshness.p95),
+                spell(m.freshness.max),
+                spell(m.freshness.seconds("schedule")),
+                spell(m.freshness.seconds("measured")),
+                money(m.dollars_per_day),
+                f"{m.held_core_seconds_per_day / (864 * found.machine.cores):.2g}%",
+                spell(m.cpu_seconds_per_day),
+                f"{m.rows:,}" if m.agrees else f"{m.rows:,} DIFFER",
+            )
+            for m in found.modes
+        ],
+    )
+    header = ("mode", "runs", "measured", "start-up", "one run", "memory", "read", "written", "files/day")
+    lines += ["", *context.table("", header, [_effort(m) for m in found.modes])]
+    late = f"late: {found.late_share:.2%}"
     lines += [
         "",
+        f"arrival lag: p50 {spell(lag.p50)}, p95 {spell(lag.p95)}, p99 {spell(lag.p99)}; {late}",
         (
-            f"arrival lag: p50 {spell(lag.p50)}, p95 {spell(lag.p95)}, p99 {spell(lag.p99)}; "
-            f"late: {found.late_share:.2%}"
+            "p50, p95, max: from arrival in the log to the first row. On average it waits, by the schedule and the lateness, "
+            "and runs, which is measured."
         ),
-        (
-            "fresh: from a record's arrival to its first row being visible; what waits follows from the schedule and the "
-            "lateness, what runs is measured"
-        ),
-        f"{found.prices.currency}/day is of {found.dollars_of}; read and written are of the whole range",
+        f"{currency}/day is of {found.dollars_of}; read and written are of the whole range. Runs of a stream are micro-batches.",
     ]
     lines += [
         f"{mode.name} does not keep up with its busiest hour" for mode in found.modes if not mode.keeps_up
@@ -167,31 +183,23 @@ def _lines(context: Context, found: Comparison) -> list[str]:
         )
     else:
         lines.append("The modes agree row by row.")
-    return [title, "", *lines]
+    return lines
 
 
-def _cells(found: Comparison, mode: ModeFigures) -> tuple[str, ...]:
-    fresh = mode.freshness
-    runs = (
-        f"{mode.runs} ({mode.measured_runs} measured)"
-        if mode.kind == "bounded"
-        else f"{mode.batches} batches ({mode.measured_batches} measured)"
-    )
-    share = mode.held_core_seconds_per_day / (86_400 * found.machine.cores)
+def _effort(mode: ModeFigures) -> tuple[str, ...]:
+    count, measured = mode.runs, mode.measured_runs
+    if mode.batches is not None and mode.measured_batches is not None:
+        count, measured = mode.batches, mode.measured_batches
     return (
         mode.name,
-        spell(fresh.p50),
-        spell(fresh.p95),
-        spell(fresh.max),
-        runs,
-        f"{mode.cpu_seconds_per_day:,.0f}",
-        f"{share:.1%}",
-        f"{mode.bytes_read / _MIB:,.0f} MiB",
-        f"{mode.bytes_written / _MIB:,.0f} MiB",
-        f"{mode.files_per_day:,.0f}",
+        f"{count:,}",
+        f"{measured:,}",
+        spell(mode.start_up_seconds) if mode.kind == "bounded" else "",
+        spell(mode.run_seconds),
         f"{mode.peak_memory_bytes / _GIB:.1f} GiB",
-        f"{mode.dollars_per_day:,.2f}",
-        str(mode.rows) if mode.agrees else f"{mode.rows} DIFFER",
+        f"{mode.bytes_read / _MIB:,.1f} MiB",
+        f"{mode.bytes_written / _MIB:,.1f} MiB",
+        f"{mode.files_per_day:,.0f}",
     )
 
 

@@ -30,6 +30,7 @@ def page(found: Comparison) -> str:
         *_warnings(found),
         "<h2>The steps</h2>",
         _steps(found),
+        *_insight(found),
         "<h2>The continuum</h2>",
         _figure(
             plots.curve(found),
@@ -113,6 +114,25 @@ def _steps(found: Comparison) -> str:
             f"for {price} ({money(mode.dollars_per_day)})."
         )
     return '<ol class="steps">' + "".join(f"<li>{line}</li>" for line in lines) + "</ol>"
+
+
+def _insight(found: Comparison) -> list[str]:
+    """Say where most of the freshest mode's time goes, if that is waiting."""
+    freshest = min(found.modes, key=lambda m: m.freshness.p50)
+    largest = max(freshest.freshness.parts, key=lambda p: p.seconds)
+    whole = freshest.freshness.mean
+    if largest.how != "schedule" or whole <= 0 or largest.seconds < whole / 2:
+        return []
+    advice = (
+        " A shorter lateness would make it fresher, and so would rows that are shown early and revised; a faster machine would not."
+        if largest.name == "lateness"
+        else ""
+    )
+    text = (
+        f"Even in {label(freshest)}, {largest.seconds / whole:.0%} of the time passes {PARTS[largest.name]} "
+        f"({spell(largest.seconds)} on average).{advice}"
+    )
+    return [f'<p class="insight">{_e(text)}</p>']
 
 
 def _figure(svg: str, caption: str, *, key: str = "") -> str:
