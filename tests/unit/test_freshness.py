@@ -111,3 +111,11 @@ def test_a_batch_grows_with_what_has_come_until_the_stream_does_not_keep_up():
     assert beat.keeps_up
     assert not pace.at(2_000.0).keeps_up
     assert math.isfinite(pace.at(2_000.0).seconds)
+
+
+def test_a_batch_that_another_one_follows_counts_twice_and_is_waited_for_once():
+    pace = Pace(fixed=0.5, per_record=0.0, echo=2.0)
+    assert pace.batches([10]) == pytest.approx(20, rel=0.01)
+    quiet = Stream(pace=pace, rates={START: 0.0001}, closing=None).freshness([Sent(START, START)] * 1000)
+    assert quiet.p50 == 0.5
+    assert pace.batches([3_600_000]) == pytest.approx(7_200)

@@ -173,8 +173,8 @@ class _Comparing:
         is_early = self.pipeline.emit == "early"
         grid, after = mode.grid(zone), _closes_after(job)
         due = scheduled.publishing(mode, zone, interval, after, early=is_early)
-        runs = len(scheduled.moments(mode, zone, interval.start, interval.end))
-        measured = scheduled.measure(trial, self.whole, due, runs, self.request.fresh)
+        times = scheduled.runs_a_day(mode, zone, interval.start) * self.days
+        measured = scheduled.measure(trial, self.whole, due, self.request.fresh)
         rows, agrees = self._taken(trial)
         latest = max([sent.arrival for sent in self.sent or []], default=interval.end)
         until = max(latest, interval.end) + after + 3 * max(_DAY, grid.length)
@@ -184,10 +184,10 @@ class _Comparing:
             start_up=measured.start_up_seconds,
             run=measured.run_seconds,
         )
-        held = runs * (measured.start_up_seconds + measured.run_seconds) / self.days
+        held = times * (measured.start_up_seconds + measured.run_seconds) / self.days
         return self._figures(
             trial, measured, rows=rows, agrees=agrees, held=held,
-            freshness=schedule.freshness(self.sent or []), times=runs,
+            freshness=schedule.freshness(self.sent or []), times=times,
         )  # fmt: skip
 
     def _rounds(self, trial: Trial) -> ModeFigures:
@@ -215,6 +215,7 @@ class _Comparing:
         pace = Pace(
             fixed=measured.fixed,
             per_record=measured.per_record,
+            echo=measured.echo,
             trigger=instant.duration(mode.trigger or "0 seconds") / instant.SECOND,
             step=frontier_step(job.analysis.reach.history) / instant.SECOND
             if job.analysis.is_stateful
@@ -299,7 +300,7 @@ class _Comparing:
             name=mode.name,
             kind="bounded" if mode.is_bounded else "streaming",
             interval_seconds=mode.grid(trial.zone).length / instant.SECOND if mode.is_bounded else None,
-            runs=measured.runs if mode.is_bounded else 1,
+            runs=max(1, round(times)) if mode.is_bounded else 1,
             measured_runs=measured.measured_runs if mode.is_bounded else 1,
             batches=None if mode.is_bounded else round(times),
             measured_batches=None if mode.is_bounded else measured.measured_runs,

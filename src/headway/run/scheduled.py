@@ -18,11 +18,12 @@ from headway.run.job import Cut
 from headway.run.trial import Trial, run_at
 from headway.run.usage import Usage
 
-__all__ = ["Fresh", "Measured", "Spent", "measure", "moments", "publishing", "spread"]
+__all__ = ["Fresh", "Measured", "Spent", "measure", "moments", "publishing", "runs_a_day", "spread"]
 
 _SAMPLES = 6
 """Runs that are measured of a mode, besides the one in a process of its own."""
 _DAY = 86_400 * instant.SECOND
+_WEEKS = 28 * _DAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,6 @@ Fresh = Callable[[Trial, int], Spent]
 class Measured:
     """A bounded mode: means over the measured runs, and what the start of a process adds."""
 
-    runs: int
     measured_runs: int
     run_seconds: float
     start_up_seconds: float
@@ -61,6 +61,15 @@ def moments(mode: Mode, zone: str, start: int, end: int) -> list[int]:
     if mode.schedule is not None:
         return list(Cron(mode.schedule, zone).moments(start, end))
     return [piece.end for piece in mode.grid(zone).intervals(start - _DAY, end) if start <= piece.end < end]
+
+
+def runs_a_day(mode: Mode, zone: str, start: int) -> float:
+    """Return how many runs a schedule has in a day, over four weeks.
+
+    >>> runs_a_day(Mode(name="hourly", every="1 hour", schedule="5 * * * *"), "UTC", 0)
+    24.0
+    """
+    return len(moments(mode, zone, start, start + _WEEKS)) / (_WEEKS / _DAY)
 
 
 def publishing(mode: Mode, zone: str, interval: Interval, closes_after: int, *, early: bool) -> list[int]:
@@ -96,7 +105,7 @@ def spread(count: int, taken: int) -> list[int]:
     return [int((n + 0.5) * count / taken) for n in range(taken)]
 
 
-def measure(trial: Trial, whole: Cut, due: Sequence[int], scheduled: int, fresh: Fresh | None) -> Measured:
+def measure(trial: Trial, whole: Cut, due: Sequence[int], fresh: Fresh | None) -> Measured:
     """Take the whole log through a bounded mode, and measure some of its scheduled runs on the way.
 
     Before each measured run the table is brought to where the run before it would have left it. The
@@ -107,7 +116,6 @@ def measure(trial: Trial, whole: Cut, due: Sequence[int], scheduled: int, fresh:
         trial: The mode.
         whole: Where the log is cut.
         due: Moments of runs that publish something.
-        scheduled: How many runs the schedule has in the range.
         fresh: Does a run in a process of its own; None for rounds of one process.
     """
     chosen = spread(len(due), _SAMPLES + 1)
@@ -125,7 +133,7 @@ def measure(trial: Trial, whole: Cut, due: Sequence[int], scheduled: int, fresh:
             warm.append(_counted(trial, lambda at=at: _spent(trial, due[at], whole)))  # type: ignore[misc]
     trial.say(f"{trial.mode.name}: the rest of the log")
     run_at(trial, None, whole)
-    return _summed(warm, cold, runs=scheduled)
+    return _summed(warm, cold)
 
 
 def _spent(trial: Trial, moment: int, whole: Cut) -> Spent:
@@ -142,7 +150,7 @@ def _counted(trial: Trial, run: Callable[[], Spent]) -> Spent:
     return replace(spent, files=files, objects=max(0, trial.objects() - objects))
 
 
-def _summed(warm: Sequence[Spent], cold: Spent | None, *, runs: int) -> Measured:
+def _summed(warm: Sequence[Spent], cold: Spent | None) -> Measured:
     """Put measured runs together; where there was one run only, that in a process of its own is all of it."""
     measured = len(warm) + (cold is not None)
     known = warm or ([cold] if cold is not None else [])
@@ -154,7 +162,6 @@ def _summed(warm: Sequence[Spent], cold: Spent | None, *, runs: int) -> Measured
     start_up = max(0.0, cold.seconds - seconds) if cold is not None else 0.0
     start_cpu = max(0.0, cold.usage.cpu_seconds - cpu) if cold is not None else 0.0
     return Measured(
-        runs=runs,
         measured_runs=measured,
         run_seconds=seconds,
         start_up_seconds=start_up,

@@ -42,6 +42,8 @@ class Streamed:
     """Seconds of a batch without records."""
     per_record: float
     """Seconds that each record adds."""
+    echo: float
+    """Batches that come for each one that has read something."""
     batches: int
     cpu_of_busy: float
     """Processor seconds for each second in which a batch runs."""
@@ -94,6 +96,7 @@ def measure(trial: Trial, whole: Cut, interval: Interval, known: Arrivals) -> St
     return Streamed(
         fixed=fixed,
         per_record=per_record,
+        echo=chosen.echo,
         batches=len(live.batches) + len(rest.batches),
         cpu_of_busy=cpu,
         cpu_of_idle=_idle(trial, fixed, cpu),
@@ -113,7 +116,7 @@ def measure_rounds(trial: Trial, whole: Cut, interval: Interval, closes_after: i
     as_rounds = replace(trial, mode=rounds)
     last = interval.end + closes_after
     due = list(range(interval.start + every, last + 1, every))
-    return scheduled.measure(as_rounds, whole, due, len(due), fresh=None)
+    return scheduled.measure(as_rounds, whole, due, fresh=None)
 
 
 def _run(trial: Trial, job: Job, until: Cut, begin: int | None, limit: int, *, complete: bool) -> None:
