@@ -128,6 +128,6 @@ for mode in dearer.modes:
 # %%
 from IPython.display import HTML, display
 
-from headway.comparison_page import plots, style
+from headway.comparison_page import plots, variables
 
-display(HTML(f"<style>{style()}</style><div style='max-width: 50rem'>{plots.curve(found)}</div>"))
+display(HTML(f"<style>{variables()}</style><div style='max-width: 50rem'>{plots.curve(found)}</div>"))

@@ -59,3 +59,13 @@ def test_an_unknown_environment_is_refused_with_a_suggestion(conf):
 def test_text_that_is_no_yaml_is_told_with_its_line(conf):
     with pytest.raises(ConfigError, match=r"base.yaml:2"):
         config.load(conf("zone: UTC\n  bad: [\n"), "local")
+
+
+def test_prices_have_defaults_and_an_unknown_one_is_refused(conf):
+    found = config.load(conf("prices: {core_hour: 0.1, currency: EUR}"), "local").prices.listed()
+    assert (found.core_hour, found.currency) == (0.1, "EUR")
+    assert found.gib_hour > 0
+    with pytest.raises(ConfigError, match=r"unknown key 'prices.core_hours'. Did you mean 'core_hour'"):
+        config.load(conf("prices: {core_hours: 0.1}"), "local")
+    with pytest.raises(ConfigError, match=r"base.yaml:1: prices.gib_hour"):
+        config.load(conf("prices: {gib_hour: -1}"), "local")

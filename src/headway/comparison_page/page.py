@@ -12,7 +12,7 @@ from headway.comparison_page import plots
 from headway.comparison_page.plots import PARTS, label, money
 from headway.freshness import spell
 
-__all__ = ["page", "style"]
+__all__ = ["page", "variables"]
 
 _MIB = 1024**2
 _GIB = 1024**3
@@ -62,13 +62,19 @@ def page(found: Comparison) -> str:
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{_e(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<style>\n{style()}</style>\n</head>\n<body>\n" + "\n".join(body) + "\n</body>\n</html>\n"
+        f"<style>\n{variables()}{_sheet('style.css')}</style>\n</head>\n<body>\n"
+        + "\n".join(body)
+        + "\n</body>\n</html>\n"
     )
 
 
-def style() -> str:
-    """Return the style sheet, with the variables that the pictures' colours are."""
-    return resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
+def variables() -> str:
+    """Return the style sheet that gives the pictures their colours: by day, in the dark, on paper."""
+    return _sheet("variables.css")
+
+
+def _sheet(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _about(found: Comparison) -> str:

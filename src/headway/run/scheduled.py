@@ -18,7 +18,7 @@ from headway.run.job import Cut
 from headway.run.trial import Trial, run_at
 from headway.run.usage import Usage
 
-__all__ = ["Fresh", "Measured", "Spent", "measure", "moments", "publishing", "runs_a_day", "spread"]
+__all__ = ["Fresh", "Measured", "Spent", "measure", "moments", "publishing", "runs_a_day", "spread", "summed"]
 
 _SAMPLES = 6
 """Runs that are measured of a mode, besides the one in a process of its own."""
@@ -133,7 +133,7 @@ def measure(trial: Trial, whole: Cut, due: Sequence[int], fresh: Fresh | None) -
             warm.append(_counted(trial, lambda at=at: _spent(trial, due[at], whole)))  # type: ignore[misc]
     trial.say(f"{trial.mode.name}: the rest of the log")
     run_at(trial, None, whole)
-    return _summed(warm, cold)
+    return summed(warm, cold)
 
 
 def _spent(trial: Trial, moment: int, whole: Cut) -> Spent:
@@ -150,7 +150,7 @@ def _counted(trial: Trial, run: Callable[[], Spent]) -> Spent:
     return replace(spent, files=files, objects=max(0, trial.objects() - objects))
 
 
-def _summed(warm: Sequence[Spent], cold: Spent | None) -> Measured:
+def summed(warm: Sequence[Spent], cold: Spent | None) -> Measured:
     """Put measured runs together; where there was one run only, that in a process of its own is all of it."""
     measured = len(warm) + (cold is not None)
     known = warm or ([cold] if cold is not None else [])

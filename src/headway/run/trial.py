@@ -37,6 +37,7 @@ class Trial:
     begin: int
     """Output times before it are left alone."""
     say: Callable[[str], None]
+    """Told which step comes; runs themselves say nothing."""
 
     def open(self) -> AbstractContextManager[Job]:
         """Open a run as `headway run` does; verdicts of suites are told nobody."""
@@ -49,7 +50,6 @@ class Trial:
             beats=f"{self.state}/beats",
             lease_seconds=600,
             zone=self.zone,
-            say=self.say,
         )
 
     def snapshots(self) -> dict[int, int]:
