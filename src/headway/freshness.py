@@ -252,14 +252,14 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 def spell(seconds: float) -> str:
     """Write seconds for a person.
 
-    >>> spell(0.8431), spell(42.0), spell(-95), spell(3_600 * 6.5), spell(200_000)
-    ('0.84 s', '42 s', '-95 s', '6.5 h', '56 h')
+    >>> spell(0.8431), spell(9.97), spell(-95), spell(3_600 * 6.5), spell(200_000)
+    ('0.84 s', '10 s', '-95 s', '6.5 h', '56 h')
     """
     size = abs(seconds)
     for limit, unit, length in ((120, "s", 1), (7_200, "min", 60), (float("inf"), "h", 3_600)):
         if size < limit:
             value = seconds / length
-            digits = 0 if abs(value) >= 10 or value == 0 else 1 if abs(value) >= 1 else 2
+            digits = 0 if round(abs(value), 1) >= 10 or value == 0 else 1 if round(abs(value), 2) >= 1 else 2
             return f"{value:.{digits}f} {unit}"
     raise AssertionError(seconds)
 

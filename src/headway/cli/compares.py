@@ -153,7 +153,7 @@ def _lines(context: Context, found: Comparison) -> list[str]:
                 spell(m.freshness.seconds("schedule")),
                 spell(m.freshness.seconds("measured")),
                 money(m.dollars_per_day),
-                f"{m.held_core_seconds_per_day / (864 * found.machine.cores):.2g}%",
+                f"{m.held_core_seconds_per_day / (864 * found.machine.cores):.3g}%",
                 spell(m.cpu_seconds_per_day),
                 f"{m.rows:,}" if m.agrees else f"{m.rows:,} DIFFER",
             )

@@ -12,26 +12,42 @@ if TYPE_CHECKING:
 __all__ = ["name_points"]
 
 _PLACES = [
-    (side * 9, lift, "left" if side > 0 else "right", "bottom" if lift > 0 else "top")
-    for reach in (7, 30, 55, 80)
-    for side in (1, -1)
-    for lift in (-reach, reach)
+    (9, 5, "left", "bottom"),
+    (9, -5, "left", "top"),
+    (-9, 5, "right", "bottom"),
+    (-9, -5, "right", "top"),
+    (11, 0, "left", "center"),
+    (-11, 0, "right", "center"),
+    *[
+        (side * 9, lift, "left" if side > 0 else "right", "bottom" if lift > 0 else "top")
+        for reach in (18, 32, 50)
+        for side in (1, -1)
+        for lift in (reach, -reach)
+    ],
 ]
+"""Where a name may stand from its point, the best first: offset and alignment."""
 _STEPS = 60
 
 
-def name_points(axes: Axes, points: Sequence[tuple[float, float]], words: Sequence[str]) -> None:
-    """Write a text beside each point of a line, at the first place near it that is free.
+def name_points(
+    axes: Axes,
+    points: Sequence[tuple[float, float]],
+    words: Sequence[str],
+    lines: Sequence[Sequence[tuple[float, float]]],
+) -> None:
+    """Write a text beside each point, at the first place near it that is free.
 
     Args:
         axes: With its limits and scales set.
-        points: In the order of the line.
+        points: What is named.
         words: One for each.
+        lines: What is drawn, as corners.
     """
     figure: Any = axes.get_figure()
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()
     places = axes.transData.transform(points)
+    drawn = [at for line in lines for at in _along(axes.transData.transform(line))]
     taken: list[Any] = []
     for place, point, text in zip(places, points, words, strict=True):
         best: tuple[int, Any] | None = None
@@ -42,7 +58,7 @@ def name_points(axes: Axes, points: Sequence[tuple[float, float]], words: Sequen
             )  # fmt: skip
             box = note.get_window_extent(renderer)
             clashes = sum(box.overlaps(other) for other in taken) * _STEPS
-            clashes += sum(bool(box.contains(*at)) for at in _along(places))
+            clashes += sum(bool(box.contains(*at)) for at in drawn)
             clashes += (not _is_within(box, axes.get_window_extent(renderer))) * 5 * _STEPS
             if best is None or clashes < best[0]:
                 if best is not None:

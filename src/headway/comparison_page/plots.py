@@ -74,11 +74,12 @@ def draw_curve(axes: Axes, found: Comparison) -> None:
         axes.plot([price], [p50], marker="o", markersize=8, color=COLOURS["accent"], zorder=3)
     axes.set_yscale("log")
     low, high = min(fresh), max(m.freshness.p95 for m in modes)
-    axes.set_ylim(low / 2.5, max(high, low) * 2.0)
+    spread = max(high / low, 4.0)
+    axes.set_ylim(low / spread**0.18, max(high, low) * spread**0.12)
     _times(axes.yaxis, axes.get_ylim())
     if max(prices) / min(prices) > 12:
         axes.set_xscale("log")
-        axes.set_xlim(min(prices) / 2.2, max(prices) * 2.2)
+        axes.set_xlim(min(prices) / 2.2, max(prices) * (max(prices) / min(prices)) ** 0.22)
         _prices(axes)
     else:
         axes.set_xlim(0, max(prices) * 1.25)
@@ -89,7 +90,9 @@ def draw_curve(axes: Axes, found: Comparison) -> None:
         f"{label(m)}\n{spell(m.freshness.p50)}, {money(m.dollars_per_day)} {found.prices.currency}"
         for m in modes
     ]
-    name_points(axes, list(zip(prices, fresh, strict=True)), words)
+    points = list(zip(prices, fresh, strict=True))
+    whiskers = [[(x, y), (x, max(m.freshness.p95, y))] for (x, y), m in zip(points, modes, strict=True)]
+    name_points(axes, points, words, [points, *whiskers])
 
 
 def parts(found: Comparison) -> str:

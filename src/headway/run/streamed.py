@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from math import ceil
 from statistics import fmean
 
 from headway import instant
@@ -75,13 +76,13 @@ def measure(trial: Trial, whole: Cut, interval: Interval, known: Arrivals) -> St
         start = _start(job, whole, interval)
         total = sum(whole.ends[name].offsets.minus(start[name]) for name in job.logs)
         before = trial.objects()
-        first = _first(job, whole, start, small * _SMALL)
+        first = _first(job, whole, start, small)
         trial.say(f"{trial.mode.name}: about {_SMALL} micro-batches as small as live ones")
         with watch.watched(trial.spark, trial.pipeline.name) as live:
             _run(trial, job, first, interval.start, small, complete=False)
         written = trial.objects() - before
         trial.say(f"{trial.mode.name}: the rest of the log")
-        large = max(small, (total - small * _SMALL) // _LARGE + 1)
+        large = max(small, total // _LARGE + 1)
         with watch.watched(trial.spark, trial.pipeline.name) as rest:
             begin = None if job.target.ownership().stream is not None else interval.start
             _run(trial, job, whole, begin, large, complete=True)
@@ -142,11 +143,11 @@ def _start(job: Job, whole: Cut, interval: Interval) -> dict[str, Offsets]:
     }
 
 
-def _first(job: Job, whole: Cut, start: dict[str, Offsets], records: int) -> Cut:
-    """Return a cut some records behind the start, spread over the partitions."""
+def _first(job: Job, whole: Cut, start: dict[str, Offsets], limit: int) -> Cut:
+    """Return a cut some small batches behind the start; a batch takes a record of each partition at least."""
     ends = {}
     for name, given in whole.ends.items():
-        each = max(1, records // max(1, len(given.offsets) * len(job.logs)))
+        each = ceil(limit / max(1, len(given.offsets) * len(job.logs))) * _SMALL
         offsets = Offsets({p: min(start[name].get(p, 0) + each, end) for p, end in given.offsets.items()})
         # The log goes on behind it, so that having read to there proves nothing about the clock.
         ends[name] = replace(given, offsets=offsets, settled=frozenset())
