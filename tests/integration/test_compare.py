@@ -131,7 +131,9 @@ def test_a_stream_holds_its_cores_all_day_and_a_run_while_it_lasts(waiting):
     lasts = hourly.start_up_seconds + hourly.run_seconds
     assert hourly.held_core_seconds_per_day == pytest.approx(24 * lasts * waiting.machine.cores, rel=0.01)
     assert stream.dollars_per_day > hourly.dollars_per_day > 0
-    assert all(mode.cpu_seconds > 0 and mode.bytes_written > 0 and mode.files > 0 for mode in waiting.modes)
+    assert all(
+        mode.cpu_seconds > 0 and mode.bytes_written > 0 and mode.files_per_day > 0 for mode in waiting.modes
+    )
 
 
 def test_runs_are_counted_and_a_sample_of_them_is_measured(waiting):
