@@ -207,7 +207,7 @@ class Stream:
         hour = 3_600 * instant.SECOND
         beats = {start: self.pace.at(rate) for start, rate in self.rates.items()}
         quiet = self.pace.at(0.0)
-        is_paced = self.pace.trigger > self.pace.fixed * self.pace.echo
+        is_paced = self.pace.trigger > self.pace.fixed
         waits = []
         for record, share in zip(sent, _evenly(), strict=False):
             beat = beats.get(record.arrival - record.arrival % hour, quiet)
@@ -221,7 +221,7 @@ class Stream:
                 waits.append((0.0, 0.0, share * self.pace.trigger, 0.0, beat.seconds))
             else:
                 is_busy = share < beat.busy
-                queue = beat.turn * share / beat.busy if is_busy else 0.0
+                queue = beat.seconds * share / beat.busy if is_busy else 0.0
                 waits.append((0.0, 0.0, 0.0, queue, beat.seconds))
         return Freshness.of(
             waits,

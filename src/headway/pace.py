@@ -19,18 +19,16 @@ class Beat:
 
     seconds: float
     """How long one takes."""
-    turn: float
-    """How long one takes with those that follow from it."""
     cycle: float
-    """From the start of one turn to the start of the next, on average; infinite where none comes."""
+    """From the start of one to the start of the next, on average; infinite where none comes."""
     records: float
-    """How many records a turn takes, on average."""
+    """How many records one takes, on average."""
     keeps_up: bool
 
     @property
     def busy(self) -> float:
         """Share of the time in which a batch runs."""
-        return min(1.0, self.turn / self.cycle)
+        return min(1.0, self.seconds / self.cycle)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +46,9 @@ class Pace:
     """Seconds that each record adds, measured."""
     trigger: float = 0.0
     """Least seconds between the starts of two batches, from the mode."""
-    echo: float = 1.0
-    """Batches of a turn, measured: one that has read something new moves the watermark, and another one follows."""
     step: float | None = None
-    """Seconds after which a frontier that has moved makes a batch by itself; None: it never does."""
+    """Seconds by which the frontier moves where there is state; None without any. A quiet stream runs a batch
+    that learns of it. Spark then runs one without records, to show and to forget what has closed."""
 
     def at(self, rate: float) -> Beat:
         """Return the beat while records arrive at a rate, in records per second.
@@ -61,21 +58,20 @@ class Pace:
         >>> Pace(fixed=0.5, per_record=0.0).at(1000.0).busy
         1.0
         """
-        load = min(rate * self.per_record * self.echo, _FULL)
-        keeps_up = rate * self.per_record * self.echo < _FULL
+        load = min(rate * self.per_record, _FULL)
+        keeps_up = rate * self.per_record < _FULL
         seconds = self.fixed
-        cycle = self._cycle(rate, seconds * self.echo)
+        cycle = self._cycle(rate, seconds)
         for _ in range(_ROUNDS):
             records = rate * cycle if math.isfinite(cycle) else 0.0
-            longest = self.fixed * self.echo / (1 - load) + self.per_record
+            longest = self.fixed / (1 - load) + self.per_record
             target = min(self.fixed + self.per_record * max(1.0, records), max(longest, self.trigger))
             if abs(target - seconds) < 1e-9:
                 break
             seconds = target
-            cycle = self._cycle(rate, seconds * self.echo)
+            cycle = self._cycle(rate, seconds)
         return Beat(
             seconds=seconds,
-            turn=seconds * self.echo,
             cycle=cycle,
             records=rate * cycle if math.isfinite(cycle) else 0.0,
             keeps_up=keeps_up,
@@ -83,19 +79,26 @@ class Pace:
 
     def batches(self, hours: Iterable[int]) -> float:
         """Return how many batches come in hours with these numbers of records."""
-        return sum(self.echo * 3_600 / self.at(count / 3_600).cycle for count in hours)
+        return sum(3_600 / beat.cycle + self._closing(beat) for beat in self._beats(hours))
 
     def busy_seconds(self, hours: Iterable[int]) -> float:
         """Return for how many seconds a batch runs in hours with these numbers of records."""
-        return sum(3_600 * self.at(count / 3_600).busy for count in hours)
+        return sum(3_600 * beat.busy + self.fixed * self._closing(beat) for beat in self._beats(hours))
 
-    def _cycle(self, rate: float, turn: float) -> float:
+    def _beats(self, hours: Iterable[int]) -> list[Beat]:
+        return [self.at(count / 3_600) for count in hours]
+
+    def _closing(self, beat: Beat) -> float:
+        """Return how many batches without records come in an hour; under load the next one with records does their work."""
+        return 0.0 if self.step is None else 3_600 / max(self.step, self.trigger) * (1 - beat.busy)
+
+    def _cycle(self, rate: float, seconds: float) -> float:
         step = math.inf if self.step is None else self.step
-        if self.trigger > turn:
+        if self.trigger > seconds:
             news = 1 - math.exp(-rate * self.trigger)
             waits = self.trigger / news if news > 0 else math.inf
             return max(self.trigger, min(waits, step))
         if rate == 0:
-            return turn + step
+            return seconds + step
         until_news = (1 - math.exp(-rate * step)) / rate
-        return turn + math.exp(-rate * turn) * until_news
+        return seconds + math.exp(-rate * seconds) * until_news

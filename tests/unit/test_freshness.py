@@ -96,8 +96,16 @@ def test_batches_come_one_after_the_other_under_load_and_one_a_record_when_it_is
 
 
 def test_a_frontier_makes_batches_of_its_own_while_nothing_comes():
-    assert Pace(fixed=0.5, per_record=0.0, step=59.5).batches([0]) == pytest.approx(60)
-    assert Pace(fixed=0.5, per_record=0.0, trigger=10.0, step=60.0).batches([0]) == pytest.approx(60)
+    # One that learns of each move, and one that closes.
+    assert Pace(fixed=0.5, per_record=0.0, step=59.5).batches([0]) == pytest.approx(60 + 60, rel=0.01)
+    assert Pace(fixed=0.5, per_record=0.0, trigger=10.0, step=60.0).batches([0]) == pytest.approx(
+        60 + 60, rel=0.01
+    )
+    assert Pace(fixed=0.5, per_record=0.0, step=59.5).busy_seconds([0]) == pytest.approx(60, rel=0.01)
+
+
+def test_under_load_no_batch_is_without_records():
+    assert Pace(fixed=0.5, per_record=0.0, step=60.0).batches([3_600_000]) == pytest.approx(7_200)
 
 
 def test_a_trigger_bounds_the_batches():
@@ -111,11 +119,3 @@ def test_a_batch_grows_with_what_has_come_until_the_stream_does_not_keep_up():
     assert beat.keeps_up
     assert not pace.at(2_000.0).keeps_up
     assert math.isfinite(pace.at(2_000.0).seconds)
-
-
-def test_a_batch_that_another_one_follows_counts_twice_and_is_waited_for_once():
-    pace = Pace(fixed=0.5, per_record=0.0, echo=2.0)
-    assert pace.batches([10]) == pytest.approx(20, rel=0.01)
-    quiet = Stream(pace=pace, rates={START: 0.0001}, closing=None).freshness([Sent(START, START)] * 1000)
-    assert quiet.p50 == 0.5
-    assert pace.batches([3_600_000]) == pytest.approx(7_200)

@@ -215,7 +215,6 @@ class _Comparing:
         pace = Pace(
             fixed=measured.fixed,
             per_record=measured.per_record,
-            echo=measured.echo,
             trigger=instant.duration(mode.trigger or "0 seconds") / instant.SECOND,
             step=frontier_step(job.analysis.reach.history) / instant.SECOND
             if job.analysis.is_stateful

@@ -43,8 +43,6 @@ class Streamed:
     """Seconds of a batch without records."""
     per_record: float
     """Seconds that each record adds."""
-    echo: float
-    """Batches that come for each one that has read something."""
     batches: int
     cpu_of_busy: float
     """Processor seconds for each second in which a batch runs."""
@@ -97,7 +95,6 @@ def measure(trial: Trial, whole: Cut, interval: Interval, known: Arrivals) -> St
     return Streamed(
         fixed=fixed,
         per_record=per_record,
-        echo=chosen.echo,
         batches=len(live.batches) + len(rest.batches),
         cpu_of_busy=cpu,
         cpu_of_idle=_idle(trial, fixed, cpu),

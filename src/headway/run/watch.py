@@ -54,12 +54,6 @@ class Watch:
         return sum(b.records for b in self.counted) / len(self.counted) if self.batches else 0.0
 
     @property
-    def echo(self) -> float:
-        """How many batches come for each one that has read something."""
-        news = sum(batch.records > 0 for batch in self.counted)
-        return len(self.counted) / news if news else 1.0
-
-    @property
     def used(self) -> Usage | None:
         """What was used between the first and the last batch that count; None where there are no two."""
         counted = self.counted
