@@ -15,7 +15,7 @@ from headway.demo import flights, replay
 from headway.errors import CallError
 from headway.interval import Interval
 from headway.prices import Prices
-from headway.run import usage
+from headway.run import scheduled, streamed, usage
 from headway.run.compare import Request, compare
 from headway.run.scheduled import Spent
 from headway.run.trial import run_at
@@ -64,6 +64,18 @@ def log():
     made.close()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small():
+    """Fewer batches and runs than a real comparison measures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streamed, "_SMALL", 8)
+        patch.setattr(streamed, "_LARGE", 3)
+        patch.setattr(streamed, "_QUIET", 2.0)
+        patch.setattr(streamed, "_SETTLE", 0.5)
+        patch.setattr(scheduled, "_SAMPLES", 2)
+        yield
+
+
 def compared(spark, pipeline, log, modes):
     def fresh(trial, moment):
         began, before = time.monotonic(), usage.of_run(spark)
@@ -91,7 +103,7 @@ def tables(spark):
 
 
 @pytest.fixture(scope="module")
-def waiting(spark, log, tmp_path_factory):
+def waiting(spark, small, log, tmp_path_factory):
     from headway import project as projects
 
     file = tmp_path_factory.mktemp("compared") / "pipelines" / "counts.py"
@@ -120,7 +132,7 @@ def test_freshness_is_the_windows_end_the_closing_and_what_was_measured(waiting)
     waits = {part.name: part.seconds for part in hourly.freshness.parts}
     assert waits["lateness"] == pytest.approx(closing, abs=60)
     assert waits["schedule"] == pytest.approx(3_600 - closing, abs=60)
-    assert waits["start-up"] > 3
+    assert waits["start-up"] > 2
     assert daily.freshness.p50 > hourly.freshness.p50 > stream.freshness.p50 > closing
     assert {p.name for p in stream.freshness.parts if p.how == "measured"} == {"queue", "batch"}
 
@@ -138,7 +150,7 @@ def test_a_stream_holds_its_cores_all_day_and_a_run_while_it_lasts(waiting):
 
 def test_runs_are_counted_and_a_sample_of_them_is_measured(waiting):
     daily, hourly, stream = waiting.modes
-    assert (hourly.runs, hourly.measured_runs) == (6, 6)
+    assert (hourly.runs, hourly.measured_runs) == (6, 3)
     assert daily.measured_runs == 1
     assert stream.batches > stream.measured_batches > 3
 
@@ -182,8 +194,8 @@ def test_the_command_runs_one_in_a_process_of_its_own_and_leaves_a_page(project_
     )
     start = instant.parse("2013-02-01T15:00:00Z")
     replay.new_topics(broker.servers, [topic])
-    replay.send(broker.servers, {topic: flights.flights(start, start + 3 * HOUR)}, seconds=0)
-    span = ["--start", "2013-02-01T15:00:00Z", "--end", "2013-02-01T18:00:00Z"]
+    replay.send(broker.servers, {topic: flights.flights(start, start + 2 * HOUR)}, seconds=0)
+    span = ["--start", "2013-02-01T15:00:00Z", "--end", "2013-02-01T17:00:00Z"]
     done = subprocess.run(
         [sys.executable, "-m", "headway", "--project", str(folder), "--json", "compare", "first_seen", *span],
         capture_output=True, text=True, check=False,
