@@ -29,8 +29,13 @@ SCHEMA = (
     "t timestamp, n struct<x:int,y:string>, `p.q` int, `Ärger` string"
 )
 ZONES = ("UTC", "America/New_York", "Asia/Kolkata")
-UNKNOWN_TO_GX = "like_pattern"
-"""GX's Spark engine has no LIKE: no verdict to compare with."""
+
+
+def _is_unknown_to_gx(rule):
+    """Tell of which rules GX has no verdict to compare with: it has no LIKE, and looks for sets in fields by dots."""
+    has_dot = "." in str(rule.kwargs.get("column"))
+    return "like_pattern" in rule.type or (has_dot and "distinct_values" in rule.type)
+
 
 WORDS = [
     "",
@@ -299,9 +304,11 @@ def test_compiled_results_equal_those_of_great_expectations(spark, tmp_path):
             marked = checks.marked(frame)
             tally = json.loads(json.dumps(marked.agg(*checks.counts()).first().asDict()))
             verdict = checks.verdict(tally, checks.scan(marked).get(None, {}))
+            if not _by_parts(tmp_path, frame, rules):
+                differences.append(f"counted in parts: {rules} in {zone}\n over {rows}")
             frame.unpersist()
         for rule, ours, theirs in zip(suite.rules, verdict.results, answers, strict=True):
-            if _has_failed(theirs) and UNKNOWN_TO_GX in rule.type:
+            if _has_failed(theirs) and _is_unknown_to_gx(rule):
                 unanswered += 1
                 continue
             compared += 1
@@ -316,6 +323,25 @@ def test_compiled_results_equal_those_of_great_expectations(spark, tmp_path):
     agree()
     assert not differences, "\n".join([f"{len(differences)} differences", *differences])
     print(f"seed {SEED}: {CASES} frames, {compared} results compared, {unanswered} unknown to GX")
+
+
+def _by_parts(folder, frame, rules):
+    """Tell whether kept and rejected rows, each counted in its own way, give what all rows do, where rules reject."""
+    file = folder / "rejecting.json"
+    expectations = [
+        {
+            "type": t,
+            "kwargs": k,
+            "meta": {"on_fail": "warn" if kinds.KINDS[t].about == "set" or n % 4 else "drop"},
+        }
+        for n, (t, k) in enumerate(rules)
+    ]
+    file.write_text(json.dumps({"name": "rejecting", "expectations": expectations}))
+    checks = Checks(suites.read(file), frame.schema)
+    whole = checks.marked(frame).agg(*checks.counts()).first().asDict()
+    counted = checks.kept_marked(frame.filter(~checks.rejects())).agg(*checks.kept_counts()).first()
+    rejected = checks.marked(frame.filter(checks.rejects())).agg(*checks.counts()).first()
+    return str(whole) == str(checks.merged(checks.whole(counted.asDict()), rejected.asDict()))
 
 
 def _has_failed(result):

@@ -7,6 +7,10 @@ import pytest
 
 MODULES = [
     "accounts",
+    "advice.answers",
+    "advice.question",
+    "advice.words",
+    "comparison_page.plots",
     "cron",
     "errors",
     "freshness",

@@ -370,6 +370,32 @@ def suite_docs(ctx: typer.Context) -> None:
 
 
 @app.command()
+def advise(
+    ctx: typer.Context,
+    pipeline: Annotated[
+        str | None, typer.Argument(help="A pipeline, to add what `headway compare` has measured of it.")
+    ] = None,
+    answers: Annotated[
+        Path | None, typer.Option(help="YAML file of answers; without it they are asked for on the terminal.")
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Write the answers to this YAML file.")] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="Write the advice as an HTML page to hand on to this file.")
+    ] = None,
+    checks: Annotated[
+        bool, typer.Option("--check", help="Ask Spark which modes are open to the pipeline; takes a while.")
+    ] = False,
+) -> None:
+    """Recommend a mode from what the team answers and what was measured, with reasons and prices.
+
+    Example: headway advise punctuality --save answers.yaml --page advice.html
+    """
+    from headway.cli import advices
+
+    advices.advise(ctx.obj, pipeline, answers_file=answers, save=save, page_file=page, checks=checks)
+
+
+@app.command()
 def stop(ctx: typer.Context, pipeline: Pipeline) -> None:
     """Ask a running pipeline to end between two batches, and wait until it has.  Example: headway stop punctuality"""
     from headway.cli import looks

@@ -1,15 +1,15 @@
 """A suite compiled against the columns of a frame.
 
-Order matters for cost: `frame = checks.marked(frame)`, then `observe` with `counts()`, and only then
-a filter on `is_rejected()`. The mark is computed once per row; a filter directly above it would be
-pushed below and compute it twice.
+Whether a row is kept is one truth, by `rejects`, which is what the pass that writes rows needs. Rows that are
+kept are counted by `kept_counts`; which rules a row breaks, its mark, is asked of the rejected ones only, and
+of all rows for rules that reject nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
     from pyspark.sql.types import StructType
 
-__all__ = ["MARK", "Checks", "Tally"]
+__all__ = ["FLAG", "MARK", "Checks", "Tally"]
 
 MARK = "__rules"
 """The column that `marked` adds: which rules about a row each row breaks, one bit for each."""
+
+FLAG = "__rejected"
+"""The column of what `rejects` says, where whoever writes the rows keeps it."""
 
 Tally: TypeAlias = dict[str, Any]
 """Numbers by name; JSON-able, meaningful only to the Checks of the same suite and columns."""
@@ -45,6 +48,11 @@ class _RowRule:
     domain: Domain
     broken: Column
     """True where a row breaks it; false or null elsewhere."""
+
+    @property
+    def rejects(self) -> bool:
+        """Whether rows that break it are left out."""
+        return self.rule.on_fail in {"drop", "quarantine"}
 
 
 class Checks:
@@ -75,15 +83,18 @@ class Checks:
         self._rows: list[_RowRule] = []
         self._judges: dict[str, sets.Judge] = {}
         self._scan = Scan()
-        faults = [] if self._columns.find(MARK) is None else [Fault(f"a column may not be called {MARK!r}")]
+        faults = [
+            Fault(f"a column may not be called {name!r}")
+            for name in (MARK, FLAG)
+            if self._columns.find(name) is not None
+        ]
         compiled = [rule for rule in suite.rules if rule.is_compiled]
         for rule in (each for each in compiled if each.about == "row"):
             self._attempt(rule, self._prepare_row, faults)
-        self._all = Counters("r")
+        self._all = Counters("r", full=self._full(compiled))
         for number, each in enumerate(self._rows):
             self._judges[each.rule.id] = self._row_judge(number, each)
-        has_rejects = any(each.rule.on_fail in {"drop", "quarantine"} for each in self._rows)
-        self._kept = Counters("s", ~self.is_rejected() if has_rejects else None)
+        self._kept = Counters("s", ~self.is_rejected() if self.has_rejects else None, like=self._all)
         for rule in (each for each in compiled if each.about == "set"):
             self._attempt(rule, self._prepare_set, faults)
         refuse(suite.file, faults)
@@ -94,9 +105,25 @@ class Checks:
         """Whether there are compiled rules that `counts` cannot answer."""
         return self._scan.is_needed
 
+    @property
+    def has_rejects(self) -> bool:
+        """Whether a row may be left out."""
+        return any(each.rejects for each in self._rows)
+
+    def rejects(self) -> Column:
+        """Return whether a row breaks a rule that drops or quarantines, of a frame without the mark; never null."""
+        from pyspark.sql import functions as F
+
+        broken = [each.broken for each in self._rows if each.rejects]
+        return F.coalesce(reduce(or_, broken), F.lit(False)) if broken else F.lit(False)
+
     def marked(self, frame: DataFrame) -> DataFrame:
-        """Add the mark; the other methods' columns are for frames that have it."""
-        return frame.withColumn(MARK, self._mark)
+        """Add the mark to any rows."""
+        return frame.withColumn(MARK, self._mark(lambda _: True))
+
+    def kept_marked(self, frame: DataFrame) -> DataFrame:
+        """Add the mark to rows that are not rejected; of others it tells only what rejects nothing."""
+        return frame.withColumn(MARK, self._mark(lambda each: not each.rejects))
 
     def broken(self) -> Column:
         """Return the ids of all rules about a row that a row breaks, in the suite's order; maybe empty."""
@@ -115,25 +142,37 @@ class Checks:
         """Return whether a row breaks a rule that quarantines; never null."""
         return self._breaks_any({"quarantine"})
 
-    def counts(self, where: Column | None = None, before: str = "") -> list[Column]:
-        """Return aggregates for `observe` or `agg` over a marked frame of all rows.
+    def counts(self) -> list[Column]:
+        """Return aggregates over a marked frame of all rows.
 
         Rules about a row count over all rows, rules about a set over those that are not rejected.
+        """
+        from pyspark.sql import functions as F
+
+        return self._all.columns() + self._kept.columns() or [F.count(F.lit(1)).alias("r")]
+
+    def kept_counts(self, where: Column | None = None, before: str = "") -> list[Column]:
+        """Return aggregates for `observe` or `agg` over rows that are not rejected; `whole` makes a tally of them.
 
         Args:
             where: The rows that count, or None for all.
             before: Put before the aggregates' names.
         """
-        from pyspark.sql import functions as F
+        return self._all.kept_columns(where, before) + self._kept.kept_columns(where, before)
 
-        found = self._all.columns(where, before) + self._kept.columns(where, before)
-        return found or [F.count(F.lit(1)).alias(f"{before}r")]
+    def whole(self, counted: Mapping[str, Any]) -> Tally:
+        """Return the tally that `counts` would give of rows that are not rejected, from what `kept_counts` gave.
+
+        That of no rows is `whole({})`.
+        """
+        found = self._all.whole(counted)
+        return {**found, **self._kept.whole({**counted, **found})}
 
     def merged(self, whole: Tally, rejected: Tally) -> Tally:
         """Return the tally of all rows.
 
         Args:
-            whole: Counted over kept rows only, read back where rejected ones are gone.
+            whole: Of the kept rows.
             rejected: Counted over rejected rows only.
         """
         return {name: value + rejected[name] if name[0] == "r" else value for name, value in whole.items()}
@@ -248,7 +287,9 @@ class Checks:
             return lambda tally, _: results.nullity_result(
                 tally[elements], tally[elements] - tally[considered], mostly
             )
-        broken = self._all.count(f"rule {number}", Domain(), F.when(self._bit(number), 1))
+        broken = self._all.count(
+            f"rule {number}", Domain(), F.when(self._bit(number), 1), is_never=each.rejects
+        )
         is_column = len(subject.columns) == 1
         return lambda tally, _: results.map_result(
             tally[elements],
@@ -292,22 +333,34 @@ class Checks:
             comparing.refuse_values(self._session, named.name, named.type, comparison.values)
         return Domain(sql)
 
-    @cached_property
-    def _mark(self) -> Column:
-        """The mark, made once: each part of an expression is a call into the JVM."""
+    def _full(self, compiled: Sequence[Rule]) -> set[str]:
+        """Return the references of columns that are null in rejected rows only."""
+        return {
+            named.reference
+            for rule in compiled
+            if rule.type == "expect_column_values_to_not_be_null"
+            and rule.on_fail in {"drop", "quarantine"}
+            and rule.kwargs.get("row_condition") is None
+            for named in [self._columns.find(str(rule.kwargs.get("column")))]
+            if named is not None
+        }
+
+    def _mark(self, is_told: Callable[[_RowRule], bool]) -> Column:
+        """Return the mark that tells of some rules; the others' bits are 0."""
         from pyspark.sql import functions as F
 
-        def word(part: Sequence[_RowRule]) -> Column:
+        def word(first: int) -> Column:
             bits = [
                 F.when(each.broken, F.lit(1 << n).cast("bigint")).otherwise(F.lit(0).cast("bigint"))
-                for n, each in enumerate(part)
+                for n, each in enumerate(self._rows[first : first + _WORD])
+                if is_told(each)
             ]
             return reduce(lambda a, b: a.bitwiseOR(b), bits) if bits else F.lit(0).cast("bigint")
 
         if len(self._rows) <= _WORD:
-            return word(self._rows)
+            return word(0)
         parts = range(0, len(self._rows), _WORD)
-        return F.struct(*[word(self._rows[at : at + _WORD]).alias(f"w{n}") for n, at in enumerate(parts)])
+        return F.struct(*[word(first).alias(f"w{n}") for n, first in enumerate(parts)])
 
     def _word(self, number: int) -> Column:
         from pyspark.sql import functions as F
@@ -334,25 +387,20 @@ class Checks:
         """Let Spark analyse every expression on an empty frame, where no row can fail."""
         from pyspark.errors import AnalysisException
 
-        def analyse(part: Sequence[Rule] | None) -> None:
-            empty = self._session.createDataFrame([], self._schema)
-            own = [e.broken for e in self._rows if part is None or e.rule in part]
-            empty.select(*own).schema  # noqa: B018
-            if part is None:
-                marked = self.marked(empty)
-                marked.agg(*self.counts()).schema  # noqa: B018
-                self._scan.analyse(empty)
+        empty = self._session.createDataFrame([], self._schema)
 
         try:
-            analyse(None)
-        except AnalysisException as whole:
+            whole = self.marked(empty).withColumn(FLAG, self.rejects())
+            whole.agg(*self.counts(), *self.kept_counts(before="kept ")).schema  # noqa: B018
+            self._scan.analyse(empty)
+        except AnalysisException as refused:
             faults = []
             for each in self._rows:
                 try:
-                    analyse([each.rule])
+                    empty.select(each.broken).schema  # noqa: B018
                 except AnalysisException as error:
                     faults.append(Fault(_reason(error), each.rule.id, each.rule.line))
-            refuse(self._suite.file, faults or [Fault(_reason(whole))])
+            refuse(self._suite.file, faults or [Fault(_reason(refused))])
 
 
 class _UnknownColumnError(ValueError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING, Any
@@ -40,34 +40,95 @@ class Domain:
             raise ValueError(f"row_condition {self.sql!r} is no SQL to Spark") from error
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """One number."""
+
+    name: str
+    value: Column
+    of: Callable[[Column], Column]
+    kept: Column | str | None
+    """What is aggregated of rows that are all kept, or another number that is the same then; None where it is 0."""
+    is_count: bool
+
+
 class Counters:
     """Aggregates over the rows of a frame that a gate lets through.
 
     Args:
         prefix: What the aggregates' names begin with.
-        gate: The rows that count, or None for all.
+        gate: The rows that count, or None for all; a row that is kept is let through.
+        full: References of columns that are null in no row that is kept.
+        like: Others whose numbers are the same ones over rows that are all kept.
     """
 
-    def __init__(self, prefix: str, gate: Column | None = None) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        gate: Column | None = None,
+        *,
+        full: Collection[str] = (),
+        like: Counters | None = None,
+    ) -> None:
         self._prefix = prefix
+        self._full = full
         self._gate = gate
+        self._like = like
         self._names: dict[tuple[str | None, ...], str] = {}
-        self._parts: list[tuple[str, Column, Callable[[Column], Column]]] = []
+        self._parts: list[_Part] = []
 
-    def columns(self, where: Column | None = None, before: str = "") -> list[Column]:
-        """Return the aggregates, over the rows of a condition alone, with something put before their names."""
+    def columns(self) -> list[Column]:
+        """Return the aggregates."""
+        return [part.of(part.value).alias(part.name) for part in self._parts]
+
+    def kept_columns(self, where: Column | None = None, before: str = "") -> list[Column]:
+        """Return what has to be aggregated of rows that are all kept; `whole` makes the other numbers of it.
+
+        Args:
+            where: The rows that count, or None for all.
+            before: Put before the aggregates' names.
+        """
         from pyspark.sql import functions as F
 
         return [
-            of(value if where is None else F.when(where, value)).alias(before + name)
-            for name, value, of in self._parts
+            part.of(part.kept if where is None else F.when(where, part.kept)).alias(before + part.name)
+            for part in self._parts
+            if part.kept is not None and not isinstance(part.kept, str)
         ]
 
-    def count(self, what: str, domain: Domain, value: Column | None = None) -> str:
-        """Count the rows of a domain, or those in which a value is not null; return the number's name."""
+    def whole(self, counted: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all numbers, of those that `kept_columns` of these and of `like` have given; {} is of no rows."""
+        found: dict[str, Any] = {}
+        for part in self._parts:
+            if part.kept is None:
+                found[part.name] = 0
+            elif isinstance(part.kept, str):
+                found[part.name] = found.get(part.kept, counted.get(part.kept, 0 if part.is_count else None))
+            else:
+                found[part.name] = counted.get(part.name, 0 if part.is_count else None)
+        return found
+
+    def count(
+        self,
+        what: str,
+        domain: Domain,
+        value: Column | None = None,
+        *,
+        is_never: bool = False,
+    ) -> str:
+        """Count the rows of a domain, or those in which a value is not null; return the number's name.
+
+        Args:
+            what: Names the value: a column's reference where it is one.
+            domain: The rows that count.
+            value: None for every row.
+            is_never: Where a row is kept, the value is null.
+        """
         from pyspark.sql import functions as F
 
-        return self.aggregate("count", what, domain, F.lit(1) if value is None else value, F.count)
+        same = self.count("rows", domain) if what in self._full else None
+        number = F.lit(1) if value is None else value
+        return self._add("count", what, domain, number, F.count, same=same, is_never=is_never)
 
     def aggregate(
         self, kind: str, what: str, domain: Domain, value: Column, of: Callable[[Column], Column]
@@ -81,17 +142,37 @@ class Counters:
             value: What is aggregated.
             of: The aggregate, one that `observe` allows.
         """
+        return self._add(kind, what, domain, value, of)
+
+    def _add(
+        self,
+        kind: str,
+        what: str,
+        domain: Domain,
+        value: Column,
+        of: Callable[[Column], Column],
+        *,
+        same: str | None = None,
+        is_never: bool = False,
+    ) -> str:
         from pyspark.sql import functions as F
 
         key = (kind, what, domain.sql)
         if key not in self._names:
             name = f"{self._prefix}{len(self._names)}"
             condition = domain.column()
-            gates = [gate for gate in (self._gate, condition) if gate is not None]
-            for gate in gates:
-                value = F.when(gate, value)
+            own = value if condition is None else F.when(condition, value)
+            known = same if self._like is None else self._like._names.get(key, same)
             self._names[key] = name
-            self._parts.append((name, value, of))
+            self._parts.append(
+                _Part(
+                    name=name,
+                    value=own if self._gate is None else F.when(self._gate, own),
+                    of=of,
+                    kept=None if is_never else known or own,
+                    is_count=kind == "count",
+                )
+            )
         return self._names[key]
 
 

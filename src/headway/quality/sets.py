@@ -2,8 +2,8 @@
 
 What differs, because GX 1.24 has no answer on Spark:
 
-- Means, sums, medians and quantiles of nested fields and of columns with dots, on which it fails, and
-  means of `tinyint` and `smallint`, which it refuses, are computed.
+- Means, sums, medians and quantiles of nested fields and of columns with dots, the distinct values of the
+  latter, on which it fails, and means of `tinyint` and `smallint`, which it refuses, are computed.
 - Bounds that mix a date with a time, or have an offset, on which it fails, are compared each by itself.
 - A sum or mean of decimals that overflows, which stops it, is no number and breaks the rule.
 """
@@ -100,19 +100,28 @@ def _number(means: Means, *, kind: str) -> Judge:
     def total(value: Column) -> Column:
         return F.sum(value.cast("double") if isinstance(named.type, IntegralType) else value)
 
+    if kind == "mean" and not is_decimal:  # as Spark's own mean: the sum of doubles by the number of values
+        present, whole = means.present(), _aggregated(means, "sum", total, DoubleType())
+        return lambda tally, _: means.within(
+            decoded(tally[whole], DoubleType(), means.zone) / tally[present] if tally[present] else None
+        )
     of = {
         "sum": F.try_sum if is_decimal else total,
-        "mean": F.try_avg if is_decimal else F.avg,
+        "mean": F.try_avg,
         "stdev": F.stddev_samp,
     }[kind]
     return _observed(means, kind, of, DoubleType())
 
 
-def _observed(means: Means, kind: str, of: Callable[[Column], Column], type_: DataType) -> Judge:
+def _aggregated(means: Means, kind: str, of: Callable[[Column], Column], type_: DataType) -> str:
     named = means.subject.first
-    name = means.counters.aggregate(
+    return means.counters.aggregate(
         kind, named.reference, means.domain, named.column(), lambda value: encoded(of(value), type_)
     )
+
+
+def _observed(means: Means, kind: str, of: Callable[[Column], Column], type_: DataType) -> Judge:
+    name = _aggregated(means, kind, of, type_)
     return lambda tally, _: means.within(decoded(tally[name], type_, means.zone))
 
 

@@ -18,7 +18,7 @@ from headway.offsets import Offsets
 from headway.ownership import Ownership, Segment
 from headway.run import observation, offset_log, rejects
 from headway.run.files import Files
-from headway.run.gate import Split
+from headway.run.gate import OBSERVATION, Split
 from headway.run.inputs import Reading, Scan, recount, total
 from headway.run.job import Job, Report, digest
 from headway.run.judging import set_aside, taken_over, together
@@ -170,7 +170,9 @@ class Batches:
         }
         commit = self._commit_of(ownership, batch_id, fingerprint, readings, closed)
         owned = rows.filter(target.within(self._own(published)))
-        split = None if job.gate is None else job.gate.split(owned)
+        split = None
+        if job.gate is not None:
+            split = job.gate.split_batch(owned, lambda: observation.of_running_batch(query).get(OBSERVATION))
         owned = owned if split is None else split.kept
         takes_over = ownership.open_rows and ownership.stream != self._lineage.name
         if job.gate is not None and self._lineage.is_new and batch_id == 0:
@@ -208,8 +210,7 @@ class Batches:
         """Set the rows aside that rules have rejected, counted by unit for when that is judged; return how many."""
         job, commit = self._job, staged.commit
         assert job.gate is not None
-        _, is_dirty = job.gate.counted(split, staged.rows)
-        if not is_dirty:
+        if not job.gate.is_dirty(split, staged.rows):
             return staged, 0
         known = commit.ownership.tallies
         counted, rejected = set_aside(job, job.gate, split, commit, replaced=None)

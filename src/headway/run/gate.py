@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,20 +20,22 @@ from headway.interval import Grid, Interval, coalesce
 from headway.pipeline import Pipeline
 from headway.plan.analysis import Analysis, record_schema
 from headway.quality import suite as suites
-from headway.quality.checks import Checks
+from headway.quality.checks import FLAG, Checks
 from headway.quality.suite import Suite
 from headway.quality.units import key_of, start_of
 from headway.quality.verdict import Verdict
 from headway.result import Result
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, Observation, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
     from headway.quality.checks import Tally
 
-__all__ = ["Gate", "Split", "of_result", "of_sources", "refuse_early"]
+__all__ = ["OBSERVATION", "Gate", "Split", "of_result", "of_sources", "refuse_early"]
 
+OBSERVATION = "headway gate"
+"""What the counts of kept and rejected rows are observed as."""
 _KEPT = "headway_kept"
 _REJECTED = "headway_rejected"
 _UNIT = "__unit"
@@ -45,14 +47,15 @@ _SUITE = "suite"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Rows that a suite has split: those to be written, and what is counted while they are."""
+    """Rows that a suite has split."""
 
-    marked: DataFrame
-    """All rows, with what rules say of each."""
     kept: DataFrame
-    observation: Observation
-    units: tuple[Interval, ...]
-    """Those that are counted each by itself."""
+    rejected: DataFrame
+    """Computed a second time where it is asked for, which only commits with rejected rows do."""
+    observed: Callable[[], Mapping[str, Any] | None]
+    """Tells what was counted while the kept rows were written; None where nothing was."""
+    units: tuple[Interval, ...] = ()
+    """Those whose kept rows are counted each by itself."""
 
 
 class Gate:
@@ -130,7 +133,7 @@ class Gate:
     @property
     def splits(self) -> bool:
         """Whether a row may be left out."""
-        return any(rule.on_fail in ("drop", "quarantine") for rule in self.suite.rules)
+        return self.checks.has_rejects
 
     def lenient(self) -> Gate:
         """Return a gate that says the same, and neither holds anything nor ends a run."""
@@ -155,53 +158,77 @@ class Gate:
         from pyspark.sql import Observation
         from pyspark.sql import functions as F
 
-        marked = self.checks.marked(rows)
-        watched, counts = marked, []
-        counted = tuple(units) if len(units) <= _UNITS else ()
+        counted = tuple(units) if self.judges and len(units) <= _UNITS else ()
+        watched, counts = self._flagged(rows), []
         if counted:
             moment, number = self._moment(), F.lit(None).cast("int")
             for n, unit in enumerate(counted):
-                number = F.when((moment >= unit.start) & (moment < unit.end), n).otherwise(number)
-            watched = marked.withColumn(_UNIT, number)
+                is_mine = ~F.col(FLAG) & (moment >= unit.start) & (moment < unit.end)
+                number = F.when(is_mine, n).otherwise(number)
+            watched = self.checks.kept_marked(watched).withColumn(_UNIT, number)
             for n in range(len(counted)):
                 mine = F.col(_UNIT) == n
                 counts.append(F.count(F.when(mine, 1)).alias(f"u{n} {_ROWS}"))
-                counts += self.checks.counts(mine, f"u{n} ")
-        is_rejected = self.checks.is_rejected()
-        observation = Observation("headway gate")
-        watched = watched.observe(
-            observation,
-            F.count(F.when(~is_rejected, 1)).alias(_KEPT),
-            F.count(F.when(is_rejected, 1)).alias(_REJECTED),
-            *counts,
+                counts += self.checks.kept_counts(mine, f"u{n} ")
+        observation = Observation(OBSERVATION)
+        watched = watched.observe(observation, *_kept_and_rejected(), *counts)
+
+        def observed() -> Mapping[str, Any] | None:
+            # Spark leaves the counting out where it finds at run time that a part of the plan has no effect.
+            java: Any = observation._jo
+            return observation.get if java.getRow().schema() is not None else None
+
+        return Split(
+            kept=watched.filter(~F.col(FLAG)).select(*[f"`{name}`" for name in rows.columns]),
+            rejected=rows.filter(self.checks.rejects()),
+            observed=observed,
+            units=counted,
         )
-        kept = watched.filter(~is_rejected).select(*[f"`{name}`" for name in rows.columns])
-        return Split(marked=marked, kept=kept, observation=observation, units=counted)
 
-    def counted(self, split: Split, written: int) -> tuple[dict[int, Tally] | None, bool]:
-        """Return what was counted by unit while rows were written, and whether some may have been rejected.
+    def watched(self, rows: DataFrame) -> DataFrame:
+        """Return the rows of a stream for `split_batch`; counting is part of the stream's own plan, which is made once."""
+        return self._flagged(rows).observe(OBSERVATION, *_kept_and_rejected()) if self.splits else rows
 
-        Units without rows are missing. None where nothing was counted by unit, or the counts cannot be right:
-        a stage that Spark repeats counts twice.
+    def split_batch(self, rows: DataFrame, observed: Callable[[], Mapping[str, Any] | None]) -> Split:
+        """Split rows of a batch of a `watched` stream.
+
+        Args:
+            rows: Some of the batch's rows.
+            observed: Tells what the batch has counted as `OBSERVATION`.
         """
-        java: Any = split.observation._jo
-        # Spark leaves the counting out where it finds at run time that a part of the plan has no effect.
-        counts = split.observation.get if java.getRow().schema() is not None else None
+        from pyspark.sql import functions as F
+
+        if not self.splits:
+            return Split(kept=rows, rejected=rows.filter(F.lit(False)), observed=lambda: None)
+        return Split(
+            kept=rows.filter(~F.col(FLAG)).drop(FLAG),
+            rejected=rows.filter(F.col(FLAG)).drop(FLAG),
+            observed=observed,
+        )
+
+    def is_dirty(self, split: Split, written: int) -> bool:
+        """Tell whether some rows may have been rejected, of those of which `written` were kept."""
+        counts = split.observed() if self.splits else {_KEPT: written, _REJECTED: 0}
+        # A stage that Spark repeats counts twice; what it counts too little is not to be trusted.
+        return counts is None or counts[_KEPT] < written or counts[_REJECTED] > 0
+
+    def counted(self, split: Split, written: int) -> dict[int, Tally] | None:
+        """Return what was counted by unit of kept rows while they were written; units without rows are missing.
+
+        None where nothing was counted by unit, or the counts cannot be right.
+        """
+        counts = split.observed() if split.units else None
         if counts is None or counts[_KEPT] != written:
-            return None, self.splits
-        is_dirty = int(counts[_REJECTED]) > 0
-        if not split.units:
-            return None, is_dirty
+            return None
         found = {}
         for n, unit in enumerate(split.units):
             mine = {k.removeprefix(f"u{n} "): v for k, v in counts.items() if k.startswith(f"u{n} ")}
             if mine.pop(_ROWS):
-                found[unit.start] = mine
-        return found, is_dirty
+                found[unit.start] = self.checks.whole(mine)
+        return found
 
-    def rejected(self, split: Split) -> DataFrame:
-        """Return the rejected rows, with what rules say of each."""
-        return split.marked.filter(self.checks.is_rejected())
+    def _flagged(self, rows: DataFrame) -> DataFrame:
+        return rows.withColumn(FLAG, self.checks.rejects())
 
     def quarantined(
         self, rejected: DataFrame, *, mode: str, lineage: str, batch: int | None, revision: int
@@ -220,22 +247,43 @@ class Gate:
         )
 
     def tallies(self, marked: DataFrame) -> dict[int, Tally]:
-        """Count marked rows by unit, in one job; keys are the units' starts."""
-        counted = marked.groupBy(self._key().alias(_UNIT)).agg(*self.checks.counts())
+        """Count marked rows, rejected ones too, by unit, in one job; keys are the units' starts."""
+        return self._by_unit(marked, self.checks.counts())
+
+    def kept_tallies(self, kept: DataFrame, unit: Interval | None = None) -> dict[int, Tally]:
+        """Count rows as they were written, by unit, in one job; keys are the units' starts.
+
+        Args:
+            kept: The rows.
+            unit: The only unit that there are rows of, where that is known.
+        """
+        from pyspark.sql import functions as F
+
+        # Something has to be counted for a unit to be there.
+        counts = [F.count(F.lit(1)).alias(_ROWS), *self.checks.kept_counts()]
+        marked = self.checks.kept_marked(kept)
+        if unit is None:
+            counted = self._by_unit(marked, counts)
+        else:
+            row = marked.agg(*counts).first()
+            counted = {unit.start: row.asDict()} if row is not None and row[_ROWS] else {}
+        return {unit: self.checks.whole(tally) for unit, tally in counted.items()}
+
+    def _by_unit(self, marked: DataFrame, counts: Sequence[Column]) -> dict[int, Tally]:
         found = {}
-        for row in counted.toLocalIterator():
+        for row in marked.groupBy(self._key().alias(_UNIT)).agg(*counts).toLocalIterator():
             facts = row.asDict()
             found[self._start(facts.pop(_UNIT))] = facts
         return found
 
-    def with_rejected(self, kept: DataFrame, rejected: Mapping[int, Tally]) -> dict[int, Tally]:
-        """Count rows as they were written, by unit, and add what was counted of rejected rows."""
-        counted = self.tallies(self.checks.marked(kept))
+    def with_rejected(self, kept: Mapping[int, Tally], rejected: Mapping[int, Tally]) -> dict[int, Tally]:
+        """Return what was counted of kept rows, by unit, with what was counted of rejected rows."""
+        nothing = self.checks.whole({})
         return {
-            unit: self.checks.merged(counted.get(unit, self._nothing), rejected[unit])
+            unit: self.checks.merged(kept.get(unit, nothing), rejected[unit])
             if unit in rejected
-            else counted[unit]
-            for unit in counted.keys() | rejected.keys()
+            else kept[unit]
+            for unit in kept.keys() | rejected.keys()
         }
 
     def together(self, first: Tally, second: Tally) -> Tally:
@@ -254,29 +302,20 @@ class Gate:
         """
         scans: Mapping[int, Tally] = {}
         if self.checks.needs_scan:
-            by_key = self.checks.scan(kept, self._key())
-            scans = {self._start(key): scan for key, scan in by_key.items()}
+            by_key = self.checks.scan(kept, None if len(units) == 1 else self._key())
+            scans = {units[0].start if key is None else self._start(key): s for key, s in by_key.items()}
+        nothing = self.checks.whole({})
         verdicts = {}
         for unit in units:
             native = self.checks.run_native(self.of_units(kept, [unit])) if self.checks.native else []
             verdicts[unit] = self.checks.verdict(
-                tallies.get(unit.start, self._nothing), scans.get(unit.start, {}), native
+                tallies.get(unit.start, nothing), scans.get(unit.start, {}), native
             )
         return verdicts
 
     def within(self, span: Interval) -> list[Interval]:
         """Return the units that meet a range of output time."""
         return list(self.units.intervals(self.units.floor(span.start), self.units.ceiling(span.end)))
-
-    @cached_property
-    def _nothing(self) -> Tally:
-        """What is counted of no rows."""
-        row = self.checks.marked(self._empty()).agg(*self.checks.counts()).first()
-        assert row is not None
-        return row.asDict()
-
-    def _empty(self) -> DataFrame:
-        return self._spark.createDataFrame([], self._schema)
 
     def _moment(self) -> Column:
         """Return a row's output time in microseconds."""
@@ -295,6 +334,16 @@ class Gate:
     def _start(self, key: Any) -> int:
         """Return the start of the unit that a key tells."""
         return start_of(key, self.units)
+
+
+def _kept_and_rejected() -> list[Column]:
+    from pyspark.sql import functions as F
+
+    is_rejected = F.col(FLAG)
+    return [
+        F.count(F.when(~is_rejected, 1)).alias(_KEPT),
+        F.count(F.when(is_rejected, 1)).alias(_REJECTED),
+    ]
 
 
 def of_result(

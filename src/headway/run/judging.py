@@ -87,10 +87,9 @@ def settle(
     """
     gate = job.gate
     assert gate is not None
-    counted, is_dirty = gate.counted(split, staged.rows)
     rejected: dict[int, Tally] = {}
     count = 0
-    if is_dirty:
+    if gate.is_dirty(split, staged.rows):
         rejected, count = set_aside(job, gate, split, staged.commit, replaced=span)
     else:
         job.books.forget_rejected(span)
@@ -109,10 +108,11 @@ def settle(
     found: list[Judged] = []
     if units:
         kept = job.target.added(staged)
-        tallies = gate.with_rejected(kept, rejected) if counted is None else counted
+        counted = gate.counted(split, staged.rows)
+        tallies = gate.with_rejected(gate.kept_tallies(kept) if counted is None else counted, rejected)
         begun = begins(job, before, tallies)
         units = [unit for unit in units if unit.end > begun]
-        found = judged_units(job, gate, job.pipeline.name, units, kept, tallies)
+        found = judged_units(job, gate, None, units, kept, tallies)
         if gate.holds and any(j.verdict.fatal for j in found):
             raise HeldError(found)
         after = after.with_marks(RESULT, marks_of(found))
@@ -181,7 +181,7 @@ def set_aside(
 
     Computes the rows a second time, which only commits with rejected rows do.
     """
-    rejected = gate.rejected(split).persist()
+    rejected = gate.checks.marked(split.rejected).persist()
     try:
         tallies = gate.tallies(rejected)
         count = rejected.count()
@@ -258,10 +258,12 @@ def judge_closed(
             return
         kept = history.rows_at(base, coalesce(units))
         known = {u: dict(ownership.tallies[u.start]) for u in units if u.start in ownership.tallies}
-        tallies = gate.with_rejected(kept, {u.start: t for u, t in known.items() if gate.is_own(t)})
+        rejected = {u.start: t for u, t in known.items() if gate.is_own(t)}
+        counted = gate.kept_tallies(kept, units[0] if len(units) == 1 else None)
+        tallies = gate.with_rejected(counted, rejected)
         for unit in (u for u, tally in known.items() if not gate.is_own(tally)):
             tallies |= gate.tallies(gate.checks.marked(rows_of(unit)))
-        found = judged_units(job, gate, job.pipeline.name, units, kept, tallies)
+        found = judged_units(job, gate, None, units, kept, tallies)
         after = ownership.with_marks(RESULT, marks_of(found))
         after = after.with_tallies({unit.start: {} for unit in units})
         if marked(job, commit_of(after), base=base, is_last=attempt == _RACES - 1):
@@ -327,7 +329,7 @@ def raise_if_failed(judged: Sequence[Judged], *, is_older_shown: bool = False) -
 def judged_units(
     job: Job,
     gate: Gate,
-    subject: str,
+    source: str | None,
     units: list[Interval],
     kept: DataFrame,
     tallies: Mapping[int, Tally],
@@ -340,7 +342,15 @@ def judged_units(
             rows = gate.of_units(kept, [unit])
             samples = {rule: job.verdicts.masked(gate.checks.samples(rows, rule)) for rule in verdict.fatal}
         shown = job.verdicts.hidden(verdict)
-        found.append(Judged(subject=subject, suite=gate.suite, unit=unit, verdict=shown, samples=samples))
+        judged = Judged(
+            pipeline=job.pipeline.name,
+            source=source,
+            suite=gate.suite,
+            unit=unit,
+            verdict=shown,
+            samples=samples,
+        )
+        found.append(judged)
     return found
 
 

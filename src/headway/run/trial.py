@@ -72,11 +72,8 @@ class Trial:
 
     def remove(self) -> None:
         """Remove the tables."""
-        context = self.spark.sparkContext
-        context.setLogLevel("OFF")  # Iceberg complains of each old file of metadata that commits have removed
         self.spark.sql(f"DROP TABLE IF EXISTS {quoted(self.spark, self.pipeline.sink.table)} PURGE")
         Books(self.spark, self.pipeline.name, self.pipeline.sink.table).drop()
-        context.setLogLevel("ERROR")
 
 
 def live(pipeline: Pipeline) -> Pipeline:
