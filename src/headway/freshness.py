@@ -81,7 +81,7 @@ class Freshness:
 
     @classmethod
     def of(cls, waits: Sequence[Sequence[float]], parts: Sequence[tuple[str, How]]) -> Freshness:
-        """Sum up what each record has waited for, part by part; all zero where there is no record.
+        """Sum up what each record has waited for; a part that none has waited for is left out.
 
         >>> Freshness.of([(1.0, 2.0), (3.0, 2.0)], [("schedule", "schedule"), ("run", "measured")]).p50
         4.0
@@ -89,7 +89,11 @@ class Freshness:
         totals = sorted(sum(record) for record in waits)
         count = max(1, len(waits))
         means = [sum(record[n] for record in waits) / count for n in range(len(parts))]
-        named = tuple(Part(name, round(mean, 3), how) for (name, how), mean in zip(parts, means, strict=True))
+        named = tuple(
+            Part(name, round(mean, 3), how)
+            for (name, how), mean in zip(parts, means, strict=True)
+            if mean > 0
+        )
         return cls(
             p50=round(percentile(totals, 0.5), 3),
             p95=round(percentile(totals, 0.95), 3),

@@ -60,7 +60,7 @@ def compare(context: Context, name: str, start: str, end: str, out: Path | None)
                 zone=project.config.zone,
                 prices=project.config.prices.listed(),
                 fresh=_fresh(context, project, pipeline),
-                now=instant.from_datetime(datetime.now(UTC)),
+                now=instant.from_datetime(datetime.now(UTC).replace(microsecond=0)),
                 say=context.say,
             ),
         )
@@ -100,7 +100,7 @@ def _fresh(context: Context, project: Project, pipeline: Pipeline) -> Callable[[
         }
         began = time.monotonic()
         done = subprocess.run(
-            [sys.executable, "-m", "headway.entry.scheduled_run"],
+            [sys.executable, "-m", "headway.cli.scheduled_run"],
             input=json.dumps(order),
             capture_output=True,
             text=True,

@@ -125,9 +125,9 @@ def _steps(found: Comparison) -> str:
 def _insight(found: Comparison) -> list[str]:
     """Say where most of the freshest mode's time goes, if that is waiting."""
     freshest = min(found.modes, key=lambda m: m.freshness.p50)
-    largest = max(freshest.freshness.parts, key=lambda p: p.seconds)
+    largest = max(freshest.freshness.parts, key=lambda p: p.seconds, default=None)
     whole = freshest.freshness.mean
-    if largest.how != "schedule" or whole <= 0 or largest.seconds < whole / 2:
+    if largest is None or largest.how != "schedule" or whole <= 0 or largest.seconds < whole / 2:
         return []
     advice = (
         " A shorter lateness would make it fresher, and so would rows that are shown early and revised; a faster machine would not."

@@ -1,4 +1,7 @@
-"""One scheduled run in a process of its own, for `headway compare`: the order on stdin, what it used on stdout."""
+"""One scheduled run in a process of its own, for `headway compare`: the order on stdin, what it used on stdout.
+
+`headway.cli.compares` starts it: `python -m headway.cli.scheduled_run`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from headway.cli.sessions import connected
 from headway.project import Project
 from headway.run import engine, usage
 from headway.run.trial import run_at
+
+__all__ = ["main"]
 
 
 def main() -> None:
