@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from headway import instant
+from headway import prices as price_list
 from headway.errors import ConfigError, UsageError, suggestion
 from headway.telemetry.address import Address
 
@@ -38,6 +39,7 @@ __all__ = [
     "Kafka",
     "Logs",
     "Metrics",
+    "Prices",
     "Quality",
     "RabbitMQ",
     "Spark",
@@ -127,6 +129,22 @@ class Quality(_Section):
     """Columns whose values are never shown in messages, results and Data Docs."""
     actions: list[dict[str, Any]] = Field(default_factory=list, repr=False)
     """Great Expectations' own actions, in its own form, that fire when a unit has failed."""
+
+
+_DEFAULTS = price_list.Prices()
+
+
+class Prices(_Section):
+    """What `headway compare` reckons costs by; see `headway.prices`."""
+
+    core_hour: float = Field(default=_DEFAULTS.core_hour, ge=0)
+    gib_hour: float = Field(default=_DEFAULTS.gib_hour, ge=0)
+    thousand_object_writes: float = Field(default=_DEFAULTS.thousand_object_writes, ge=0)
+    currency: str = _DEFAULTS.currency
+
+    def listed(self) -> price_list.Prices:
+        """Return the prices as a noun."""
+        return price_list.Prices(**self.model_dump())
 
 
 class Spark(_Section):
@@ -222,6 +240,7 @@ class Config(_Section):
     logs: Logs = Logs()
     metrics: Metrics = Metrics()
     alerts: Alerts = Alerts()
+    prices: Prices = Prices()
     extensions: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Sections of sources and sinks that other packages add, by their names."""
     spark: Spark = Spark()
@@ -385,6 +404,7 @@ def _known(path: tuple[str, ...]) -> list[str]:
         "logs": Logs,
         "metrics": Metrics,
         "alerts": Alerts,
+        "prices": Prices,
     }
     section = sections.get(path[0] if path else "")
     return list(section.model_fields) if section else []

@@ -34,6 +34,11 @@ def headway(folder, *words):
         (("run", "punctuality", "--mode", "continuous", "--complete"), "--until-caught-up"),
         (("suite", "new", "departures"), "quality/departures.json is there already"),
         (("suite", "new", "departures", "--source", "flight"), "Did you mean 'flights'?"),
+        (
+            ("--env", "cluster", "compare", "punctuality", "--start", "2013-02-01", "--end", "2013-02-02"),
+            "the environment variable",
+        ),
+        (("compare", "punctualty", "--start", "2013-02-01", "--end", "2013-02-02"), "'punctuality'?"),
         (("run", "--mode", "hourly"), "either a pipeline or --select"),
         (("status", "punctuality", "--max-age", "soon"), "'soon' is not a span of time"),
         (

@@ -84,3 +84,13 @@ def test_what_watching_needs_is_checked_before_anything_runs(conf, monkeypatch):
     assert "base.yaml:4: alerts.webhook: Value error, the webhook is no http or https URL" in said
     assert "base.yaml:5: logs.format:" in said
     assert "s3cret" not in said
+
+
+def test_prices_have_defaults_and_an_unknown_one_is_refused(conf):
+    found = config.load(conf("prices: {core_hour: 0.1, currency: EUR}"), "local").prices.listed()
+    assert (found.core_hour, found.currency) == (0.1, "EUR")
+    assert found.gib_hour > 0
+    with pytest.raises(ConfigError, match=r"unknown key 'prices.core_hours'. Did you mean 'core_hour'"):
+        config.load(conf("prices: {core_hours: 0.1}"), "local")
+    with pytest.raises(ConfigError, match=r"base.yaml:1: prices.gib_hour"):
+        config.load(conf("prices: {gib_hour: -1}"), "local")

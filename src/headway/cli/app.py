@@ -239,6 +239,25 @@ def verify(
 
 
 @app.command()
+def compare(
+    ctx: typer.Context,
+    pipeline: Pipeline,
+    start: Annotated[str, typer.Option(help="First instant, ISO 8601.")],
+    end: Annotated[str, typer.Option(help="First instant that no longer belongs to it.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Where the page goes; .headway/comparisons/ without it.")
+    ] = None,
+) -> None:
+    """Run the same log through every open mode and measure freshness and cost; leaves only a page and its figures.
+
+    Example: headway compare punctuality --start 2013-02-01 --end 2013-02-04
+    """
+    from headway.cli import compares
+
+    raise typer.Exit(compares.compare(ctx.obj, pipeline, start, end, out))
+
+
+@app.command()
 def erase(
     ctx: typer.Context,
     archive: Annotated[str, typer.Argument(help="Full name of an archive, as a source names it.")],

@@ -16,7 +16,7 @@ from headway.errors import CallError, Error, UnavailableError
 
 __all__ = ["doctor", "down", "init", "list_", "template", "up"]
 
-_FOLDERS = ("pipelines", "modes", "quality", "conf", "airflow_dags")
+_FOLDERS = ("pipelines", "modes", "quality", "conf", "airflow_dags", "notebooks")
 _LEAST_DISK = 2 * 1024**3
 
 

@@ -83,6 +83,8 @@ class Request:
     """Publish up to the second that is closed, rather than whole intervals only."""
     beside_stream: bool = False
     """The stream that owns the open range asks for corrections, and goes on owning it."""
+    begin: int | None = None
+    """Output times before it are left alone by a run without named intervals; None: from the log's begin."""
 
 
 def run(job: Job, request: Request, report: Report | None = None) -> Report:
@@ -210,6 +212,8 @@ def to_publish(job: Job, request: Request, ownership: Ownership, through: int) -
         begin, through = _in_whole_units(job, begin, through, to_the_end=request.complete and not was_cut)
         if ownership.segments:  # retention may have eaten what the first ones were made of
             begin = min(begin, ownership.segments[0].interval.start)
+        if request.begin is not None:
+            begin = max(begin, request.begin)
         if begin >= through:
             return []
         gaps = ownership.gaps(Interval(begin, through))
@@ -736,4 +740,6 @@ def _show_open(job: Job, request: Request, report: Report) -> None:
             if ownership.closed_through is not None
             else request.grid.floor(bounds[0])
         )
+        if request.begin is not None:
+            begin = max(begin, request.begin)
         _publish(job, request, [Interval(begin, instant.END)], report, take_all=True, is_open=True)

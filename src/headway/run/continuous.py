@@ -51,12 +51,13 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
     from pyspark.sql.streaming.query import StreamingQuery
 
-__all__ = ["Request", "run"]
+__all__ = ["TICK", "Request", "frontier_step", "run"]
 
 _MARKER = -1
 """Fate of a marker row, which is no record."""
 _MILLI = 1_000
-_TICK = 1.0
+TICK = 1.0
+"""Seconds after which a quiet stream looks again."""
 _MOVE_EVERY = 1.0
 """Seconds: each move of a frontier gives the next micro-batch one more partition."""
 _LOOK_EVERY = 60.0
@@ -149,7 +150,7 @@ def _recompute(job: Job, request: Request, report: Report, stop: threading.Event
         if request.until is not None or stop.is_set() or job.held.is_asked_to_stop:
             return
         while time.monotonic() < began + pause and not _has_news(job, cut):
-            if stop.wait(_TICK) or job.held.is_asked_to_stop:
+            if stop.wait(TICK) or job.held.is_asked_to_stop:
                 return
 
 
@@ -196,7 +197,7 @@ class _Stream:
         self.looked_at = self.moved_at = 0.0
         self.judged_through: list[int] = []
         self.corrected_at = time.monotonic()
-        self.step = _step(job.analysis.reach.history)
+        self.step = frontier_step(job.analysis.reach.history)
 
     @property
     def is_passed_on(self) -> bool:
@@ -387,7 +388,7 @@ class _Stream:
         """Move the frontiers after each batch and each second, until the query is to stop."""
         assert self.query is not None
         while True:
-            is_quiet = not self.batch_done.wait(_TICK) and not self._takes_records()
+            is_quiet = not self.batch_done.wait(TICK) and not self._takes_records()
             self.batch_done.clear()
             if self.failure is not None or self.is_stopping or self.is_passed_on:
                 return
@@ -576,7 +577,7 @@ def _as_records(marks: DataFrame, judged: DataFrame, event_time: str) -> DataFra
     )
 
 
-def _step(history: int) -> int:
+def frontier_step(history: int) -> int:
     """Return by how much a frontier moves at a time, so that a quiet stream is not all markers."""
     return min(60 * instant.SECOND, max(instant.SECOND, history // 60))
 
