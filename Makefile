@@ -7,7 +7,7 @@ STAMP := .venv/.headway-setup
 
 STAMP_AIRFLOW := .venv-airflow/.headway-setup
 
-.PHONY: help setup airflow-setup rabbitmq demo check test test-fast test-airflow law gx-parity crash landing bench lock format clean
+.PHONY: help setup airflow-setup rabbitmq demo check docs test test-fast test-airflow law gx-parity crash landing bench lock format clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -49,6 +49,10 @@ rabbitmq: ## the RabbitMQ server that tests start, where this user may install i
 	  $$as_root apt-get -qq update > /dev/null \
 	    && $$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends rabbitmq-server > /dev/null \
 	    || echo "rabbitmq-server is missing and could not be installed: its tests are skipped (with CI set, they fail)"; }
+
+docs: setup ## the documentation as pages in docs/_build/html; a warning is an error
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -d docs/_build/doctrees docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 EXAMPLES := .venv/.headway-examples
 $(EXAMPLES): $(STAMP) examples/headway-lines/pyproject.toml
@@ -97,4 +101,4 @@ format: setup ## ruff's formatting and safe fixes
 
 clean: ## stop the embedded stack and remove what was made
 	-$(BIN)/headway down
-	rm -rf .venv .venv-airflow .headway .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-airflow .headway docs/_build .pytest_cache .mypy_cache .ruff_cache

@@ -22,6 +22,7 @@ NAMES = (
     "four_sinks",
     "gate",
     "gx_rival",
+    "listening",
 )
 RESULTS = ROOT / "bench" / "results.json"
 

@@ -24,14 +24,22 @@ from pydantic import (
     model_validator,
 )
 
-from headway.errors import ConfigError, suggestion
+from headway import instant
+from headway import prices as price_list
+from headway.errors import ConfigError, UsageError, suggestion
+from headway.telemetry.address import Address
 
 __all__ = [
+    "EVERY",
+    "Alerts",
     "Catalog",
     "Config",
     "Database",
     "Delta",
     "Kafka",
+    "Logs",
+    "Metrics",
+    "Prices",
     "Quality",
     "RabbitMQ",
     "Spark",
@@ -40,6 +48,8 @@ __all__ = [
     "written",
 ]
 
+EVERY = "*"
+"""Stands for every pipeline that is not named."""
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}")
 
 
@@ -121,6 +131,22 @@ class Quality(_Section):
     """Great Expectations' own actions, in its own form, that fire when a unit has failed."""
 
 
+_DEFAULTS = price_list.Prices()
+
+
+class Prices(_Section):
+    """What `headway compare` reckons costs by; see `headway.prices`."""
+
+    core_hour: float = Field(default=_DEFAULTS.core_hour, ge=0)
+    gib_hour: float = Field(default=_DEFAULTS.gib_hour, ge=0)
+    thousand_object_writes: float = Field(default=_DEFAULTS.thousand_object_writes, ge=0)
+    currency: str = _DEFAULTS.currency
+
+    def listed(self) -> price_list.Prices:
+        """Return the prices as a noun."""
+        return price_list.Prices(**self.model_dump())
+
+
 class Spark(_Section):
     """How Spark is started."""
 
@@ -128,6 +154,70 @@ class Spark(_Section):
     """None leaves it to spark-submit."""
     conf: dict[str, str] = Field(default_factory=dict)
     """Passed to Spark as they are."""
+
+
+class Logs(_Section):
+    """How runs tell on stderr what they do."""
+
+    format: Literal["text", "json"] = "text"
+    """`json` is one object a line, Spark's own log included."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is written; `debug` has a line for each micro-batch."""
+    spark: Literal["off", "error", "warn", "info"] = "error"
+    """The least that Spark itself may say; `headway -v` makes it `warn` at least, with stack traces."""
+
+
+class Metrics(_Section):
+    """Where the Prometheus metrics of runs are."""
+
+    listen: str | None = None
+    """`host:port` or `host:first-last` where a stream answers scrapes; the first free port is taken."""
+    textfile: str | None = None
+    """Folder of node_exporter's textfile collector, to which runs that end by themselves add theirs."""
+
+    @field_validator("listen")
+    @classmethod
+    def _is_an_address(cls, listen: str | None) -> str | None:
+        if listen is not None:
+            Address.parse(listen)
+        return listen
+
+
+class Alerts(_Section):
+    """When a run says that something is amiss, and to whom."""
+
+    freshness: dict[str, str] = Field(default_factory=dict)
+    """How old what is published may be, from the end of the last final range to now: a span of time, or one
+    for each pipeline by name, `*` for the others."""
+    webhook: SecretStr | None = None
+    """Where to post alerts as JSON, http or https; take it from the environment."""
+
+    @field_validator("freshness", mode="before")
+    @classmethod
+    def _counts_for_all(cls, freshness: Any) -> Any:
+        return {EVERY: freshness} if isinstance(freshness, str) else freshness
+
+    @field_validator("freshness")
+    @classmethod
+    def _are_spans(cls, freshness: dict[str, str]) -> dict[str, str]:
+        for span in freshness.values():
+            try:
+                instant.duration(span)
+            except UsageError as exc:
+                raise ValueError(str(exc)) from None
+        return freshness
+
+    @field_validator("webhook")
+    @classmethod
+    def _is_of_the_web(cls, webhook: SecretStr | None) -> SecretStr | None:
+        if webhook is not None and not webhook.get_secret_value().startswith(("http://", "https://")):
+            raise ValueError("the webhook is no http or https URL")
+        return webhook
+
+    def threshold(self, pipeline: str) -> int | None:
+        """Return how old a pipeline's rows may be, in microseconds; None where nobody has said."""
+        span = self.freshness.get(pipeline, self.freshness.get(EVERY))
+        return None if span is None else instant.duration(span)
 
 
 class Config(_Section):
@@ -147,6 +237,10 @@ class Config(_Section):
     databases: dict[str, Database] = Field(default_factory=dict)
     delta: Delta = Delta()
     quality: Quality = Quality()
+    logs: Logs = Logs()
+    metrics: Metrics = Metrics()
+    alerts: Alerts = Alerts()
+    prices: Prices = Prices()
     extensions: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Sections of sources and sinks that other packages add, by their names."""
     spark: Spark = Spark()
@@ -307,6 +401,10 @@ def _known(path: tuple[str, ...]) -> list[str]:
         "databases": Database,
         "delta": Delta,
         "quality": Quality,
+        "logs": Logs,
+        "metrics": Metrics,
+        "alerts": Alerts,
+        "prices": Prices,
     }
     section = sections.get(path[0] if path else "")
     return list(section.model_fields) if section else []

@@ -1,6 +1,6 @@
-"""Every error that headway raises on purpose.
+"""Every error that headway raises on purpose::
 
-Error:
+    Error                 what, where, and a hint what to do next
     ├── UsageError        the call, the configuration or a definition is wrong  (exit 2)
     │   ├── ConfigError
     │   ├── DefinitionError

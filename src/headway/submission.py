@@ -18,6 +18,7 @@ from headway import config
 from headway.embedded import jars
 from headway.errors import CallError
 from headway.project import Project
+from headway.telemetry import spark_log
 
 __all__ = ["Submission"]
 
@@ -143,8 +144,11 @@ class Submission:
         }
         if self.deploy_mode == "cluster":
             return {**self._variables(written, settings), **settings}
-        quiet = f"-Dlog4j2.configurationFile={resources.files('headway.run').joinpath('log4j2.properties')}"
-        settings[_JAVA_OPTIONS] = f"{quiet} {settings.get(_JAVA_OPTIONS, '')}".strip()
+        logs = written.get("logs") or {}
+        # The driver reads conf/; this process may lack what it takes from the environment.
+        told = config.Logs.model_validate({k: v for k, v in logs.items() if not config.references(v)})
+        talk = spark_log.options(level=told.spark, format=told.format, is_verbose="--verbose" in self.command)
+        settings[_JAVA_OPTIONS] = " ".join([*talk, settings.get(_JAVA_OPTIONS, "")]).strip()
         python = {"spark.pyspark.python": sys.executable, "spark.pyspark.driver.python": sys.executable}
         return {**python, **settings}
 

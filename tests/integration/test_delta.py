@@ -10,6 +10,8 @@ from delta.tables import DeltaTable
 
 from headway.errors import DefinitionError, ResultError
 from headway.sinks import Delta
+from headway.telemetry.events import Followed
+from headway.telemetry.telemetry import Telemetry
 from headway.testing import MODES, Harness, MemoryLog
 from headway.testing.sink_suite import SinkSuite, counts
 
@@ -34,9 +36,24 @@ class TestDelta(SinkSuite):
         ]
 
 
+class Heard(list):
+    def take(self, event):
+        self.append(event)
+
+    @property
+    def lags(self):
+        return [e.behind for e in self if isinstance(e, Followed)]
+
+
 @pytest.fixture
-def folder(spark, tmp_path):
-    made = Harness(spark, settings={"delta": {"root": str(tmp_path)}})
+def heard():
+    return Heard()
+
+
+@pytest.fixture
+def folder(spark, tmp_path, heard):
+    telemetry = Telemetry([heard], is_measured=True)
+    made = Harness(spark, settings={"delta": {"root": str(tmp_path)}}, telemetry=telemetry)
     yield made
     made.close()
 
@@ -69,12 +86,14 @@ def test_a_table_of_other_columns_stops_the_run_before_anything_is_published(
     assert folder.table(placed).count() == 0
 
 
-def test_a_new_column_is_added(spark, folder, placed, log, tmp_path):
+def test_a_new_column_is_added(spark, folder, placed, log, tmp_path, heard):
     old = "k string, n bigint"
     spark.createDataFrame([], old).write.format("delta").save(str(tmp_path / "t"))
     folder.run_again(placed, {"s": log}, MODES["hourly"])
     rows = spark.read.format("delta").load(str(tmp_path / "t")).collect()
     assert [(r["k"], r["n"], r["window"] is None) for r in rows] == [("a", 1, False)]
+    assert heard.lags[:3] == [0, 1, 0]
+    assert heard.lags[-1] == 0
 
 
 def test_the_note_is_found_below_the_commits_of_others(spark, folder, placed, log, tmp_path):
@@ -86,7 +105,7 @@ def test_the_note_is_found_below_the_commits_of_others(spark, folder, placed, lo
         assert follower.applied() == job.target.history.at(job.target.history.visible())
 
 
-def test_what_delta_refuses_is_told(spark, folder, placed, log, tmp_path):
+def test_what_delta_refuses_is_told(spark, folder, placed, log, tmp_path, heard):
     columns = "k string, window struct<start: timestamp, end: timestamp>, n bigint"
     few = spark.createDataFrame([], columns).write.format("delta").option("delta.constraints.few", "n < 2")
     few.save(str(tmp_path / "t"))
@@ -94,6 +113,7 @@ def test_what_delta_refuses_is_told(spark, folder, placed, log, tmp_path):
         log.append({"k": "a", "at": f"2013-02-01T06:{minute}:00Z"}, arrival=f"2013-02-01T06:{minute}:00Z")
     with pytest.raises(ResultError, match=r"Delta refuses what is to go into t: .*few"):
         folder.run_again(placed, {"s": log}, MODES["hourly"], complete=True)
+    assert heard.lags == [0, 1]  # what it lacks when the run ends
 
 
 def test_a_commit_says_which_snapshot_it_follows(spark, folder, placed, log, tmp_path):

@@ -79,7 +79,8 @@ def test_a_result_that_cannot_be_written_is_said_and_the_run_goes_on(spark, tmp_
     said = []
     verdicts = Verdicts(spark, "p", state=str(tmp_path), quality=Quality(), say=said.append)
     judged = Judged(
-        subject="p",
+        pipeline="p",
+        source=None,
         suite=Suite(name="s", file=Path("s.json"), rules=()),
         unit=Interval(0, instant.SECOND),
         verdict=Verdict(success=True, results=[], failed=(), fatal=()),

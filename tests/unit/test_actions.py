@@ -21,7 +21,7 @@ from headway.quality.suite import Rule, Suite
 from headway.quality.validation import validation_result
 from headway.quality.verdict import result_of, verdict_of
 
-SECRET = "s3cr3t-of-mine"
+SECRET = "s3cr3t-of-$mine"  # GX takes $mine for a variable of its own
 
 
 @contextmanager

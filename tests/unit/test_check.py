@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
+from contextlib import nullcontext
 
 import pytest
 
 from headway import instant
+from headway.cli import advices, sessions
+from headway.cli.context import Context
 from headway.errors import DefinitionError
 from headway.plan.analysis import analyse, continuous_faults
 from headway.quality.faults import SuiteError
@@ -171,6 +175,19 @@ def test_a_time_hidden_by_a_python_function_needs_a_declaration(spark, define):
     found = analyse(spark, declared)
     assert found.operators.python_functions == 1
     assert "hidden from the plan" in continuous_faults(spark, declared, found)[0]
+
+
+def test_advice_asks_the_check_which_modes_are_open(spark, project_copy, tmp_path, monkeypatch):
+    for name in ("modes", "conf"):
+        shutil.copytree(project_copy / name, tmp_path / name)
+    (tmp_path / "pipelines").mkdir()
+    body = 's.select(F.udf(lambda t: t, TimestampType())("at").alias("at"))'
+    hidden = text(body, extra='history="0 seconds", ahead="0 seconds",')
+    (tmp_path / "pipelines" / "p.py").write_text(hidden)
+    monkeypatch.setattr(sessions, "spark_for", lambda _context: nullcontext(spark))
+    found = advices.checked(Context(tmp_path, "local", as_json=True, verbose=False), "p")
+    assert (found["daily"], found["hourly"]) == ((), ())
+    assert "hidden from the plan" in found["continuous"][0]
 
 
 def test_a_schema_that_is_no_ddl_is_refused(spark, define):

@@ -34,7 +34,13 @@ def headway(folder, *words):
         (("run", "punctuality", "--mode", "continuous", "--complete"), "--until-caught-up"),
         (("suite", "new", "departures"), "quality/departures.json is there already"),
         (("suite", "new", "departures", "--source", "flight"), "Did you mean 'flights'?"),
+        (
+            ("--env", "cluster", "compare", "punctuality", "--start", "2013-02-01", "--end", "2013-02-02"),
+            "the environment variable",
+        ),
+        (("compare", "punctualty", "--start", "2013-02-01", "--end", "2013-02-02"), "'punctuality'?"),
         (("run", "--mode", "hourly"), "either a pipeline or --select"),
+        (("status", "punctuality", "--max-age", "soon"), "'soon' is not a span of time"),
         (
             ("run", "punctuality", "--mode", "hourly", "--select", "punctuality"),
             "either a pipeline or --select",
@@ -102,7 +108,7 @@ def test_an_unknown_configuration_key_ends_with_2_and_names_its_line(project_cop
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported():
-    code = "import sys; sys.argv=['headway','--help']\nfrom headway.cli.app import main\ntry:\n    main()\nexcept SystemExit:\n    pass\nprint([m for m in ('pyspark','kafka','pyiceberg') if m in sys.modules], file=sys.stderr)"
+    code = "import sys; sys.argv=['headway','--help']\nfrom headway.cli.app import main\ntry:\n    main()\nexcept SystemExit:\n    pass\nprint([m for m in ('pyspark','kafka','pyiceberg','prometheus_client') if m in sys.modules], file=sys.stderr)"
     began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"

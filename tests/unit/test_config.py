@@ -59,3 +59,38 @@ def test_an_unknown_environment_is_refused_with_a_suggestion(conf):
 def test_text_that_is_no_yaml_is_told_with_its_line(conf):
     with pytest.raises(ConfigError, match=r"base.yaml:2"):
         config.load(conf("zone: UTC\n  bad: [\n"), "local")
+
+
+def test_a_freshness_counts_for_all_pipelines_or_by_name(conf):
+    alerts = config.load(conf("alerts: {freshness: 15 minutes}"), "local").alerts
+    assert alerts.threshold("p") == 15 * 60 * 1_000_000
+    alerts = config.load(conf("alerts: {freshness: {p: 1 hour, '*': 1 day}}"), "local").alerts
+    assert (alerts.threshold("p"), alerts.threshold("q")) == (3_600_000_000, 86_400_000_000)
+    assert config.load(conf("alerts: {freshness: {p: 1 hour}}"), "local").alerts.threshold("q") is None
+
+
+def test_what_watching_needs_is_checked_before_anything_runs(conf, monkeypatch):
+    monkeypatch.setenv("HEADWAY_TEST_TOKEN", "s3cret")
+    folder = conf(
+        "metrics: {listen: nowhere}\n"
+        "alerts:\n  freshness: soon\n  webhook: ftp://host/${HEADWAY_TEST_TOKEN}\n"
+        "logs: {format: xml}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        config.load(folder, "local")
+    said = str(caught.value)
+    assert "base.yaml:1: metrics.listen: Value error, 'nowhere' is no address, such as 127.0.0.1:9400" in said
+    assert "base.yaml:3: alerts.freshness: Value error, 'soon' is not a span of time" in said
+    assert "base.yaml:4: alerts.webhook: Value error, the webhook is no http or https URL" in said
+    assert "base.yaml:5: logs.format:" in said
+    assert "s3cret" not in said
+
+
+def test_prices_have_defaults_and_an_unknown_one_is_refused(conf):
+    found = config.load(conf("prices: {core_hour: 0.1, currency: EUR}"), "local").prices.listed()
+    assert (found.core_hour, found.currency) == (0.1, "EUR")
+    assert found.gib_hour > 0
+    with pytest.raises(ConfigError, match=r"unknown key 'prices.core_hours'. Did you mean 'core_hour'"):
+        config.load(conf("prices: {core_hours: 0.1}"), "local")
+    with pytest.raises(ConfigError, match=r"base.yaml:1: prices.gib_hour"):
+        config.load(conf("prices: {gib_hour: -1}"), "local")

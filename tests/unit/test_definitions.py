@@ -64,7 +64,7 @@ def test_an_unknown_mode_comes_with_a_suggestion(project):
 
 
 def test_the_shipped_pipelines_and_modes_are_found(project):
-    assert set(project.modes) == {"daily", "hourly", "continuous"}
+    assert set(project.modes) == {"daily", "hourly", "every_15_minutes", "continuous"}
     assert len(project.pipelines) == 6
 
 

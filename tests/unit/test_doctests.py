@@ -5,7 +5,27 @@ import importlib
 
 import pytest
 
-MODULES = ["accounts", "errors", "frontier", "instant", "interval", "lookup", "offsets", "quality.proposal"]
+MODULES = [
+    "accounts",
+    "cli.looks",
+    "advice.answers",
+    "advice.question",
+    "advice.words",
+    "comparison_page.plots",
+    "cron",
+    "errors",
+    "freshness",
+    "frontier",
+    "instant",
+    "interval",
+    "lookup",
+    "offsets",
+    "pace",
+    "prices",
+    "quality.proposal",
+    "run.scheduled",
+    "telemetry.address",
+]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -1,4 +1,4 @@
-"""Pipelines as Airflow DAGs, in a few lines:
+"""Pipelines as Airflow DAGs, in a few lines::
 
     from headway.airflow import Deployment
 

@@ -35,7 +35,9 @@ def _options(
     project: Annotated[Path, typer.Option(help="Folder of the project.")] = Path(),
     env: Annotated[str, typer.Option(help="Which layer of conf/ to use.", envvar="HEADWAY_ENV")] = "local",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show stack traces.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Show stack traces, and what Spark itself warns of.")
+    ] = False,
 ) -> None:
     ctx.obj = Context(project, env, json, verbose)
 
@@ -105,11 +107,15 @@ def plan(
 def status(
     ctx: typer.Context,
     pipeline: Annotated[str | None, typer.Argument(help="One pipeline; all without it.")] = None,
+    max_age: Annotated[
+        str | None,
+        typer.Option(help="End with 1 where what is published is older, such as '2 hours', or nothing is."),
+    ] = None,
 ) -> None:
     """Show who runs, who owns which range, frontier and lag.  Example: headway status"""
     from headway.cli import looks
 
-    looks.status(ctx.obj, pipeline)
+    raise typer.Exit(looks.status(ctx.obj, pipeline, max_age))
 
 
 @app.command()
@@ -233,6 +239,25 @@ def verify(
 
 
 @app.command()
+def compare(
+    ctx: typer.Context,
+    pipeline: Pipeline,
+    start: Annotated[str, typer.Option(help="First instant, ISO 8601.")],
+    end: Annotated[str, typer.Option(help="First instant that no longer belongs to it.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Where the page goes; .headway/comparisons/ without it.")
+    ] = None,
+) -> None:
+    """Run the same log through every open mode and measure freshness and cost; leaves only a page and its figures.
+
+    Example: headway compare punctuality --start 2013-02-01 --end 2013-02-04
+    """
+    from headway.cli import compares
+
+    raise typer.Exit(compares.compare(ctx.obj, pipeline, start, end, out))
+
+
+@app.command()
 def erase(
     ctx: typer.Context,
     archive: Annotated[str, typer.Argument(help="Full name of an archive, as a source names it.")],
@@ -348,6 +373,32 @@ def suite_docs(ctx: typer.Context) -> None:
     from headway.cli import suites
 
     suites.docs(ctx.obj)
+
+
+@app.command()
+def advise(
+    ctx: typer.Context,
+    pipeline: Annotated[
+        str | None, typer.Argument(help="A pipeline, to add what `headway compare` has measured of it.")
+    ] = None,
+    answers: Annotated[
+        Path | None, typer.Option(help="YAML file of answers; without it they are asked for on the terminal.")
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Write the answers to this YAML file.")] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="Write the advice as an HTML page to hand on to this file.")
+    ] = None,
+    checks: Annotated[
+        bool, typer.Option("--check", help="Ask Spark which modes are open to the pipeline; takes a while.")
+    ] = False,
+) -> None:
+    """Recommend a mode from what the team answers and what was measured, with reasons and prices.
+
+    Example: headway advise punctuality --save answers.yaml --page advice.html
+    """
+    from headway.cli import advices
+
+    advices.advise(ctx.obj, pipeline, answers_file=answers, save=save, page_file=page, checks=checks)
 
 
 @app.command()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import secrets
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ class Context:
     environment: str
     as_json: bool
     verbose: bool
+    run: str = field(default_factory=lambda: secrets.token_hex(6))
+    """Id of this call, which every log line of a run has. No row and no fingerprint depends on it."""
 
     @property
     def project(self) -> Project:

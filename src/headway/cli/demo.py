@@ -295,6 +295,7 @@ def _print(context: Context, rows: dict[str, _Row], disagreements: list[str], se
         "The broker, the topics and the tables lake.demo.* stay. Next:",
         "  headway run punctuality --mode hourly",
         "  headway verify punctuality --start 2013-02-01 --end 2013-02-03",
+        "  headway compare congestion --start 2013-02-01 --end 2013-02-04",
         "  headway status",
     ]
     data: dict[str, object] = {

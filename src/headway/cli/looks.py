@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from headway import instant
 from headway.cli.context import Context
 from headway.cli.sessions import connected, sink_settings, spark_for, working
-from headway.errors import CallError, TransientError, UnavailableError
+from headway.errors import CallError, DefinitionError, TransientError, UnavailableError
 from headway.offsets import Offsets
 from headway.ownership import Ownership
+from headway.pipeline import Pipeline
 from headway.run import bounded
 from headway.run.books import Books
 from headway.run.job import Cut, Job, looking, position_of
 from headway.run.lease import Holder, ask_to_stop, holders
 
-__all__ = ["plan", "status", "stop"]
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+__all__ = ["plan", "status", "stop", "too_old"]
 
 _PATIENCE = 120.0
 
@@ -92,92 +98,29 @@ def plan(context: Context, name: str, mode_name: str, start: str | None, end: st
     context.give(data, lines)
 
 
-def status(context: Context, name: str | None) -> None:
-    """Show what the sinks' own commits say, and who holds a lease."""
+def status(context: Context, name: str | None, max_age: str | None) -> int:
+    """Show what the sinks' own commits say, and who holds a lease; the exit status is 1 where that is too old.
+
+    Raises:
+        DefinitionError: A definition or a suite is wrong; of all pipelines, the others are shown first.
+    """
     project = context.project
+    oldest = None if max_age is None else instant.duration(max_age)
     chosen = [project.pipeline(name)] if name else list(project.pipelines.values())
     found: list[dict[str, object]] = []
     rows: list[tuple[object, ...]] = []
+    faults: list[DefinitionError] = []
     with spark_for(context) as spark:
         for pipeline in chosen:
-            if not spark.catalog.tableExists(pipeline.sink.table):
-                found.append({"pipeline": pipeline.name, "published": False})
-                rows.append((pipeline.name, "never run", "", "", "", "", "", ""))
-                continue
-            with connected(project, pipeline, lambda: spark) as logs:
-                job = looking(
-                    spark, pipeline, logs, settings=sink_settings(project, pipeline), zone=project.config.zone
-                )
-                with closing(job.followers):
-                    sinks = _sinks(job)
-                ownership = job.target.ownership()
-                cut = job.cut()
-                lag = _unread(job, ownership, cut)
-                request = bounded.Request(
-                    mode=next(m for m in project.modes.values() if m.is_bounded),
-                    grid=next(m for m in project.modes.values() if m.is_bounded).grid(project.config.zone),
-                    cut=cut,
-                )
-                frontier = bounded.horizon(job, request)
-            held = holders(
-                spark,
-                Books(spark, pipeline.name, pipeline.sink.table).name("corrections"),
-                _beats(context, pipeline.name),
-                project.config.lease_seconds,
-            )
-            closed = ownership.closed_through
-            found.append(
-                {
-                    "pipeline": pipeline.name,
-                    "published": True,
-                    "closed_through": None if closed is None else instant.iso(closed),
-                    "frontier": instant.iso(frontier),
-                    "lag_records": lag,
-                    "ranges": [
-                        {
-                            "start": instant.iso(s.interval.start),
-                            "end": instant.iso(s.interval.end),
-                            "mode": s.mode,
-                            "lineage": s.lineage,
-                            "revision": s.revision,
-                        }
-                        for s in ownership.segments
-                    ],
-                    "stream": ownership.stream,
-                    "corrections": [i.to_json() for i in ownership.pending],
-                    "quality": _verdicts(pipeline.name, ownership),
-                    "sinks": sinks,
-                    "holders": [str(h) for h in held],
-                    "runs": [
-                        {
-                            "mode": h.mode,
-                            "user": h.user,
-                            "host": h.host,
-                            "process": h.pid,
-                            "since": h.since,
-                            "start": instant.iso(h.start),
-                            "end": instant.iso(h.end),
-                        }
-                        for h in held
-                    ],
-                }
-            )
-            owners = ", ".join(dict.fromkeys(s.mode for s in ownership.segments))
-            rows.append(
-                (
-                    pipeline.name,
-                    instant.iso(closed) if closed else "nothing",
-                    instant.iso(frontier),
-                    owners,
-                    sum(lag.values()),
-                    ", ".join(
-                        f"{s['kind']} {s['name']} {s['state']}" for s in sinks if s["state"] != "in step"
-                    )
-                    or "in step",
-                    _quality(ownership),
-                    "; ".join(map(str, held)) or "nobody",
-                )
-            )
+            try:
+                state, row = _state(context, spark, pipeline)
+            except DefinitionError as fault:
+                if name:
+                    raise
+                faults.append(fault)
+                state, row = {"error": str(fault)}, ("its definition is wrong", "", "", "", "", "", "")
+            found.append({"pipeline": pipeline.name, **state})
+            rows.append((pipeline.name, *row))
     context.give(
         {"pipelines": found},
         context.table(
@@ -186,6 +129,105 @@ def status(context: Context, name: str | None) -> None:
             rows,
         ),
     )
+    if faults:
+        raise faults[0]
+    old = [] if oldest is None else too_old(found, oldest, int(time.time() * instant.SECOND))
+    for sentence in old:
+        context.say(f"headway: {sentence}")
+    return 1 if old else 0
+
+
+def too_old(states: Sequence[Mapping[str, object]], oldest: int, now: int) -> list[str]:
+    """Return of which pipelines nothing is published up to `oldest` microseconds before now, in words.
+
+    >>> too_old([{"pipeline": "p", "closed_through": "1970-01-01T01:00:00Z"}], 60_000_000, 3_720_000_000)
+    ['p is published through 1970-01-01T01:00:00Z, 2 minutes ago, more than 1 minute']
+    """
+    found = []
+    for state in states:
+        closed = state.get("closed_through")
+        if closed is None:
+            found.append(f"{state['pipeline']} has nothing that is final")
+            continue
+        age = now - instant.parse(str(closed))
+        if age > oldest:
+            spelled = instant.spell(age // instant.SECOND * instant.SECOND)
+            found.append(
+                f"{state['pipeline']} is published through {closed}, {spelled} ago, more than {instant.spell(oldest)}"
+            )
+    return found
+
+
+def _state(
+    context: Context, spark: SparkSession, pipeline: Pipeline
+) -> tuple[dict[str, object], tuple[object, ...]]:
+    """Return what is known of a pipeline, for `--json` and as a row."""
+    project = context.project
+    if not spark.catalog.tableExists(pipeline.sink.table):
+        return {"published": False}, ("never run", "", "", "", "", "", "")
+    with connected(project, pipeline, lambda: spark) as logs:
+        job = looking(
+            spark, pipeline, logs, settings=sink_settings(project, pipeline), zone=project.config.zone
+        )
+        with closing(job.followers):
+            sinks = _sinks(job)
+        ownership = job.target.ownership()
+        cut = job.cut()
+        lag = _unread(job, ownership, cut)
+        mode = next(m for m in project.modes.values() if m.is_bounded)
+        request = bounded.Request(mode=mode, grid=mode.grid(project.config.zone), cut=cut)
+        frontier = bounded.horizon(job, request)
+    held = holders(
+        spark,
+        Books(spark, pipeline.name, pipeline.sink.table).name("corrections"),
+        _beats(context, pipeline.name),
+        project.config.lease_seconds,
+    )
+    closed = ownership.closed_through
+    state: dict[str, object] = {
+        "published": True,
+        "closed_through": None if closed is None else instant.iso(closed),
+        "frontier": instant.iso(frontier),
+        "lag_records": lag,
+        "ranges": [
+            {
+                "start": instant.iso(s.interval.start),
+                "end": instant.iso(s.interval.end),
+                "mode": s.mode,
+                "lineage": s.lineage,
+                "revision": s.revision,
+            }
+            for s in ownership.segments
+        ],
+        "stream": ownership.stream,
+        "corrections": [i.to_json() for i in ownership.pending],
+        "quality": _verdicts(pipeline.name, ownership),
+        "sinks": sinks,
+        "holders": [str(h) for h in held],
+        "runs": [
+            {
+                "mode": h.mode,
+                "user": h.user,
+                "host": h.host,
+                "process": h.pid,
+                "since": h.since,
+                "start": instant.iso(h.start),
+                "end": instant.iso(h.end),
+            }
+            for h in held
+        ],
+    }
+    behind = [f"{s['kind']} {s['name']} {s['state']}" for s in sinks if s["state"] != "in step"]
+    row: tuple[object, ...] = (
+        instant.iso(closed) if closed else "nothing",
+        instant.iso(frontier),
+        ", ".join(dict.fromkeys(s.mode for s in ownership.segments)),
+        sum(lag.values()),
+        ", ".join(behind) or "in step",
+        _quality(ownership),
+        "; ".join(map(str, held)) or "nobody",
+    )
+    return state, row
 
 
 def _verdicts(name: str, ownership: Ownership) -> list[dict[str, object]]:

@@ -16,7 +16,7 @@ from headway.errors import CallError, Error, UnavailableError
 
 __all__ = ["doctor", "down", "init", "list_", "template", "up"]
 
-_FOLDERS = ("pipelines", "modes", "quality", "conf", "airflow_dags")
+_FOLDERS = ("pipelines", "modes", "quality", "conf", "airflow_dags", "notebooks")
 _LEAST_DISK = 2 * 1024**3
 
 
@@ -27,7 +27,7 @@ def init(context: Context, folder: Path) -> None:
     shutil.copytree(template(), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     context.give(
         {"project": str(folder.resolve())},
-        [f"made {folder}", f"Next: cd {folder} && headway doctor && headway up && headway demo"],
+        [f"made {folder}", f"Next: cd {folder} && headway up && headway doctor && headway demo"],
     )
 
 
@@ -69,7 +69,7 @@ def list_(context: Context) -> None:
             ", ".join(f"{k}={i.name if hasattr(i, 'name') else i.table}" for k, i in p.inputs.items()),
             p.emit,
             p.sink.table,
-            p.where,
+            f"{p.file.parent.name}/{p.file.name}:{p.line}",
         )
         for p in project.pipelines.values()
     ]

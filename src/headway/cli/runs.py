@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING
 from headway import instant
 from headway.cli.context import Context
 from headway.cli.sessions import Meter, begun, connected, spark_for, working
+from headway.cli.telling import commanded, told
 from headway.errors import CallError, Error, FailedRuleError
 from headway.interval import Interval
 from headway.mode import Mode
 from headway.pipeline import Pipeline
+from headway.project import Project
 from headway.run import bounded, continuous, erasing, landing
 from headway.run import verify as verification
 from headway.run.job import EVERYTHING, Report
 from headway.source import Log
+from headway.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -139,15 +142,24 @@ class _Order:
     until_caught_up: bool
     complete: bool
 
+    @property
+    def ends(self) -> bool:
+        """Whether the run ends by itself."""
+        return self.mode.is_bounded or self.until_caught_up
+
 
 def _go(context: Context, pipeline: Pipeline, order: _Order) -> None:
     stop = threading.Event()
     meter = Meter()
-    with working(context, pipeline, short=order.mode.is_bounded) as (spark, logs):
+    with (
+        commanded(context),
+        told(context, pipeline, order.mode, ends=order.ends) as telemetry,
+        working(context, pipeline, short=order.mode.is_bounded) as (spark, logs),
+    ):
         meter.spark = spark
         _stop_on_signal(stop, order.mode)
         try:
-            report = _run(context, spark, pipeline, logs, order, stop)
+            report = _run(context.project, spark, pipeline, logs, order, stop, telemetry)
         except FailedRuleError as exc:
             if isinstance(exc.report, Report):
                 context.give(_facts(pipeline, exc.report, meter), _lines(pipeline, exc.report))
@@ -161,19 +173,22 @@ def _go_through(context: Context, pipelines: Sequence[Pipeline], order: _Order) 
     done: list[dict[str, object]] = []
     lines: list[str] = []
     meter = Meter()
-    with spark_for(context, short=order.mode.is_bounded) as spark:
+    with commanded(context) as command, spark_for(context, short=order.mode.is_bounded) as spark:
         meter.spark = spark
         _stop_on_signal(stop, order.mode)
         try:
             for pipeline in pipelines:
-                with connected(context.project, pipeline, lambda: spark) as logs:
-                    report = _run(context, spark, pipeline, logs, order, stop)
+                with (
+                    told(context, pipeline, order.mode, ends=order.ends) as telemetry,
+                    connected(context.project, pipeline, lambda: spark) as logs,
+                ):
+                    report = _run(context.project, spark, pipeline, logs, order, stop, telemetry)
                 done.append(_facts(pipeline, report, meter))
                 lines += _lines(pipeline, report)
                 meter = meter.again()
         except Error:
             left = [p.name for p in pipelines[len(done) + 1 :]]
-            context.say(
+            command.warn(
                 f"{pipelines[len(done)].name} failed" + (f"; not run: {', '.join(left)}" if left else "")
             )
             raise
@@ -182,15 +197,16 @@ def _go_through(context: Context, pipelines: Sequence[Pipeline], order: _Order) 
 
 
 def _run(
-    context: Context,
+    project: Project,
     spark: SparkSession,
     pipeline: Pipeline,
     logs: Mapping[str, Log],
     order: _Order,
     stop: threading.Event,
+    telemetry: Telemetry,
 ) -> Report:
-    project, mode = context.project, order.mode
-    with begun(project, spark, pipeline, logs, mode, interval=order.claim, say=context.say) as job:
+    mode = order.mode
+    with begun(project, spark, pipeline, logs, mode, interval=order.claim, telemetry=telemetry) as job:
         if mode.is_bounded or order.until_caught_up:
             landing.land(job)
         cut = job.cut()
@@ -205,7 +221,7 @@ def _run(
             )
             return bounded.run(job, request)
         if not order.until_caught_up:
-            context.say(f"{pipeline.name}: streaming; stop it with `headway stop {pipeline.name}` or SIGTERM")
+            job.say(f"{pipeline.name}: streaming; stop it with `headway stop {pipeline.name}` or SIGTERM")
         stream = continuous.Request(
             mode=mode,
             grid=_CORRECTIONS.grid(project.config.zone),

@@ -22,6 +22,7 @@ from headway.run import engine
 from headway.run.job import EVERYTHING, Job, connect, opened
 from headway.sinks.postgres import Postgres
 from headway.source import Log
+from headway.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -70,7 +71,7 @@ def jvm_cpu_seconds(spark: SparkSession) -> float:
 @contextmanager
 def spark_for(context: Context, *, short: bool = True) -> Iterator[SparkSession]:
     """Start Spark for a command, and stop it at the end."""
-    spark = engine.start(context.project, short=short)
+    spark = engine.start(context.project, short=short, run=context.run, is_verbose=context.verbose)
     try:
         yield spark
     finally:
@@ -83,7 +84,9 @@ def working(
 ) -> Iterator[tuple[SparkSession, Mapping[str, Log]]]:
     """Start Spark and meanwhile open a pipeline's logs; let go of both at the end."""
     with ThreadPoolExecutor(1) as pool:
-        starting = pool.submit(engine.start, context.project, short=short)
+        starting = pool.submit(
+            engine.start, context.project, short=short, run=context.run, is_verbose=context.verbose
+        )
         with ExitStack() as held:
             held.callback(lambda: starting.result().stop())
             try:
@@ -101,7 +104,7 @@ def begun(
     mode: Mode,
     *,
     interval: Interval = EVERYTHING,
-    say: Callable[[str], None] = lambda _: None,
+    telemetry: Telemetry | None = None,
 ) -> AbstractContextManager[Job]:
     """Open a run as `headway.run.job.opened` does, with the project's state and leases."""
     return opened(
@@ -116,7 +119,7 @@ def begun(
         settings=sink_settings(project, pipeline),
         zone=project.config.zone,
         quality=project.config.quality,
-        say=say,
+        telemetry=telemetry,
     )
 
 

@@ -60,6 +60,7 @@ def parse(actions: Sequence[Mapping[str, Any]], *, telemetry: bool = False) -> l
         except (gx.exceptions.GreatExpectationsError, ValueError, TypeError, KeyError) as error:
             faults.extend(_faults(key, conf, error))
             continue
+        _take_literally(action)
         if isinstance(action, module.APINotificationAction):
             # GX 1.24 hands its list to requests as a form, which requests refuses.
             object.__setattr__(action, "send_results", lambda payload, url=action.url: _post(url, payload))
@@ -153,6 +154,14 @@ def _checkpoint_result(actions: list[Any], results: Sequence[Mapping[str, Any]],
         run_results=by_key,
         checkpoint_config=checkpoints.Checkpoint(name=pipeline, validation_definitions=[], actions=actions),
     )
+
+
+def _take_literally(action: Any) -> None:
+    """Keep GX from looking for variables in what conf/ has resolved: a password may hold a dollar."""
+    template = importlib.import_module("great_expectations.datasource.fluent.config_str").ConfigStr
+    for key, value in dict(vars(action)).items():
+        if isinstance(value, template):
+            setattr(action, key, value.template_str)
 
 
 def _post(url: str, payload: Any) -> Any:

@@ -387,29 +387,20 @@ class Checks:
         """Let Spark analyse every expression on an empty frame, where no row can fail."""
         from pyspark.errors import AnalysisException
 
-        def analyse(part: Sequence[Rule] | None) -> None:
-            empty = self._session.createDataFrame([], self._schema)
-            own = [e.broken for e in self._rows if part is None or e.rule in part]
-            empty.select(*own).schema  # noqa: B018
-            if part is None:
-                marked = self.marked(empty)
-                marked.agg(*self.counts()).schema  # noqa: B018
-                empty.select(self.rejects()).schema  # noqa: B018
-                kept = self.kept_counts()
-                if kept:
-                    self.kept_marked(empty).agg(*kept).schema  # noqa: B018
-                self._scan.analyse(empty)
+        empty = self._session.createDataFrame([], self._schema)
 
         try:
-            analyse(None)
-        except AnalysisException as whole:
+            whole = self.marked(empty).withColumn(FLAG, self.rejects())
+            whole.agg(*self.counts(), *self.kept_counts(before="kept ")).schema  # noqa: B018
+            self._scan.analyse(empty)
+        except AnalysisException as refused:
             faults = []
             for each in self._rows:
                 try:
-                    analyse([each.rule])
+                    empty.select(each.broken).schema  # noqa: B018
                 except AnalysisException as error:
                     faults.append(Fault(_reason(error), each.rule.id, each.rule.line))
-            refuse(self._suite.file, faults or [Fault(_reason(whole))])
+            refuse(self._suite.file, faults or [Fault(_reason(refused))])
 
 
 class _UnknownColumnError(ValueError):

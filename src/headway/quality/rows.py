@@ -258,16 +258,24 @@ def _pair_in_set(subject: Subject) -> Column:
 
 def _sum_equal(subject: Subject) -> Column:
     from pyspark.sql import functions as F
-    from pyspark.sql.types import DecimalType, IntegralType
+    from pyspark.sql.types import DecimalType, IntegralType, LongType
+
+    wanted = subject.get("sum_total")
+    types = [named.type for named in subject.columns]
+    # 64 bits hold any sum of smaller integers, and of two that do not fit none that is asked for.
+    fits = not any(isinstance(t, LongType) for t in types) or len(types) <= 2
+    is_small = fits and all(isinstance(t, IntegralType) for t in types) and isinstance(wanted, int)
 
     def operand(named: Named) -> Column:
         if comparing.family(named.type) != "number":
             raise ValueError(f"column {named.name!r} is {named.type.simpleString()}, not a number")
         value = F.coalesce(named.column(), F.lit(0))
-        return value.cast(DecimalType(38, 0)) if isinstance(named.type, IntegralType) else value
+        if not isinstance(named.type, IntegralType):
+            return value
+        return value.cast("bigint" if is_small else DecimalType(38, 0))
 
     total = reduce(F.try_add, [operand(named) for named in subject.columns])
-    return F.coalesce(total == F.lit(subject.get("sum_total")), F.lit(False))
+    return F.coalesce(total == F.lit(wanted), F.lit(False))
 
 
 def _all_equal(subject: Subject) -> Column:

@@ -77,22 +77,16 @@ class Scan:
 
     def run(self, frame: DataFrame, by: Column | None) -> dict[Any, dict[str, Any]]:
         """Read the frame and return what was asked for, by unit; units without rows are not there."""
-        from pyspark.sql import functions as F
-
         found: dict[Any, dict[str, Any]] = {}
-        unit = F.lit(0) if by is None else by
-        for asked in (self._repeats(frame, unit), self._numbers(frame, unit)):
+        for asked in (self._repeats(frame, by), self._numbers(frame, by)):
             for row in [] if asked is None else asked.collect():
                 facts = row.asDict()
-                key = facts.pop(_BY)
-                found.setdefault(None if by is None else key, {}).update(facts)
+                found.setdefault(facts.pop(_BY, None), {}).update(facts)
         return found
 
     def analyse(self, frame: DataFrame) -> None:
         """Let Spark analyse the reads, without running them."""
-        from pyspark.sql import functions as F
-
-        for asked in (self._repeats(frame, F.lit(0)), self._numbers(frame, F.lit(0))):
+        for asked in (self._repeats(frame, None), self._numbers(frame, None)):
             if asked is not None:
                 asked.schema  # noqa: B018
 
@@ -105,21 +99,24 @@ class Scan:
             self._keys[key] = _Key(value if condition is None else F.when(condition, value))
         return list(self._keys).index(key), self._keys[key]
 
-    def _repeats(self, frame: DataFrame, unit: Column) -> DataFrame | None:
+    def _repeats(self, frame: DataFrame, by: Column | None) -> DataFrame | None:
         from pyspark.sql import functions as F
 
         if not self._keys:
             return None
+        selected, grouped = _unit(by)
         names = [f"k{number}" for number in range(len(self._keys))]
         read = frame.select(
-            unit.alias(_BY), *[k.value.alias(n) for k, n in zip(self._keys.values(), names, strict=True)]
+            *selected, *[k.value.alias(n) for k, n in zip(self._keys.values(), names, strict=True)]
         )
         groups = (
-            read.groupingSets([[_BY, name] for name in names], _BY, *names).agg(
+            read.groupingSets([[*grouped, name] for name in names], *grouped, *names).agg(
                 F.count(F.lit(1)).alias("__rows"), F.grouping_id().alias("__set")
             )
             if len(names) > 1
-            else read.groupBy(_BY, *names).agg(F.count(F.lit(1)).alias("__rows"), F.lit(0).alias("__set"))
+            else read.groupBy(*grouped, *names).agg(
+                F.count(F.lit(1)).alias("__rows"), F.lit(0).alias("__set")
+            )
         )
         asked = []
         for number, (name, key) in enumerate(zip(names, self._keys.values(), strict=True)):
@@ -135,14 +132,20 @@ class Scan:
                     for own, values in key.sets.items()
                 ],
             ]
-        return groups.groupBy(_BY).agg(*asked)
+        return groups.groupBy(*grouped).agg(*asked)
 
-    def _numbers(self, frame: DataFrame, unit: Column) -> DataFrame | None:
+    def _numbers(self, frame: DataFrame, by: Column | None) -> DataFrame | None:
         from pyspark.sql import functions as F
 
         if not self._quantiles:
             return None
-        read = frame.select(unit.alias(_BY), *[value.alias(n) for n, (value, _) in self._quantiles.items()])
-        return read.groupBy(_BY).agg(
+        selected, grouped = _unit(by)
+        read = frame.select(*selected, *[value.alias(n) for n, (value, _) in self._quantiles.items()])
+        return read.groupBy(*grouped).agg(
             *[F.expr(sql.format(n)).cast("string").alias(n) for n, (_, sql) in self._quantiles.items()]
         )
+
+
+def _unit(by: Column | None) -> tuple[list[Column], list[str]]:
+    """Return what a frame's unit is selected as, and the name to group by."""
+    return ([], []) if by is None else ([by.alias(_BY)], [_BY])

@@ -25,6 +25,7 @@ from headway.run.judging import set_aside, taken_over, together
 from headway.run.lineage import Lineage
 from headway.sink import Commit, Staged
 from headway.sinks.iceberg_table import MainMovedError
+from headway.telemetry.events import Published, Standing
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -61,6 +62,8 @@ class Batches:
         takes_over = lineage.is_new and ownership.open_rows
         self._owed: Mapping[str, Offsets] = ownership.position if takes_over else {}
         self._hidden: Staged | None = None
+        self._untold = Published(accounts=Accounts())
+        """What commits have counted that are not visible yet."""
         self.end = lineage.end
         self._final = ownership.closed_through or instant.BEGINNING
         self.closed_through = max(lineage.begin, self._final)
@@ -132,6 +135,7 @@ class Batches:
         staged = job.target.stage_empty(replace(commit, touches=None))
         job.held.check()
         self._report.snapshot = job.target.publish(staged)
+        job.telemetry.tell(Standing.of(commit.ownership))
         job.followers.follow(staged)
         self._passed(through)
 
@@ -190,14 +194,16 @@ class Batches:
             staged, rejected = self._set_aside(split, staged)
         staged, quarantined = self._look_again(readings, scans, past, entry.watermark, staged)
         job.held.check()
+        counted = total(job.pipeline, scans, quarantined=quarantined, published=staged.rows)
         read = {n: entry.ends.get(n, progress.read) for n, progress in self.progress.items()}
         if all(read[n].covers(owed) for n, owed in self._owed.items() if n in read):
             self._report.snapshot = target.publish(staged)
             self._owed, self._hidden = {}, None
+            self._tell(staged, counted, rejected)
             job.followers.follow(staged, owned)
         else:
             self._hidden = staged
-        counted = total(job.pipeline, scans, quarantined=quarantined, published=staged.rows)
+            self._untold = self._untold.plus(counted, rejected)
         self._report.accounts = self._report.accounts.plus(counted)
         for name, reading in readings.items():
             self.progress[name] = Progress(read=reading.end, arrivals=arrivals[name])
@@ -205,6 +211,12 @@ class Batches:
         self._report.rejected += rejected
         self.watermark = entry.watermark
         self._passed(closed)
+
+    def _tell(self, staged: Staged, counted: Accounts, rejected: int) -> None:
+        told = self._untold.plus(counted, rejected)
+        self._untold = Published(accounts=Accounts())
+        self._job.telemetry.tell(replace(told, batch=staged.commit.batch_id, snapshot=self._report.snapshot))
+        self._job.telemetry.tell(Standing.of(staged.commit.ownership))
 
     def _set_aside(self, split: Split, staged: Staged) -> tuple[Staged, int]:
         """Set the rows aside that rules have rejected, counted by unit for when that is judged; return how many."""

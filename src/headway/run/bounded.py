@@ -7,6 +7,7 @@ read. By the law it cannot matter how many intervals one job takes.
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,6 +41,7 @@ from headway.run.upstreams import News
 from headway.sink import Commit, Staged
 from headway.sinks.iceberg_table import MainMovedError
 from headway.source import Erasable
+from headway.telemetry.events import Published, Reached, Standing, Worked
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Observation
@@ -81,6 +83,8 @@ class Request:
     """Publish up to the second that is closed, rather than whole intervals only."""
     beside_stream: bool = False
     """The stream that owns the open range asks for corrections, and goes on owning it."""
+    begin: int | None = None
+    """Output times before it are left alone by a run without named intervals; None: from the log's begin."""
 
 
 def run(job: Job, request: Request, report: Report | None = None) -> Report:
@@ -112,7 +116,9 @@ def run(job: Job, request: Request, report: Report | None = None) -> Report:
 
 
 def _run(job: Job, request: Request, report: Report) -> None:
-    job.check_identities(job.target.ownership())
+    ownership = job.target.ownership()
+    job.check_identities(ownership)
+    job.telemetry.tell(Standing.of(ownership))
     known = len(report.failed)
     through = min(horizon(job, request), _judged_through(job, request, report))
     if request.wanted is not None:
@@ -156,9 +162,10 @@ def horizon(job: Job, request: Request) -> int:
     """Return the instant up to which output intervals are closed."""
     if request.complete:
         return instant.END
-    proved = list(frontiers(job, request.cut).values())
-    proved += [version.closed_through for version in request.cut.versions.values()]
-    return min(proved) - job.analysis.reach.ahead
+    proved = frontiers(job, request.cut)
+    proved |= {name: version.closed_through for name, version in request.cut.versions.items()}
+    job.telemetry.tell(Reached(proved))
+    return min(proved.values()) - job.analysis.reach.ahead
 
 
 def frontiers(job: Job, cut: Cut) -> dict[str, int]:
@@ -205,6 +212,8 @@ def to_publish(job: Job, request: Request, ownership: Ownership, through: int) -
         begin, through = _in_whole_units(job, begin, through, to_the_end=request.complete and not was_cut)
         if ownership.segments:  # retention may have eaten what the first ones were made of
             begin = min(begin, ownership.segments[0].interval.start)
+        if request.begin is not None:
+            begin = max(begin, request.begin)
         if begin >= through:
             return []
         gaps = ownership.gaps(Interval(begin, through))
@@ -378,6 +387,7 @@ def _publish(
     is_open: bool = False,
 ) -> None:
     """Compute one span and put it in place of whatever the sink holds there."""
+    began = time.monotonic()
     for attempt in range(_RACES):
         try:
             _publish_once(job, request, pieces, report, take_all=take_all, is_open=is_open)
@@ -387,6 +397,7 @@ def _publish(
         except HeldError as held:
             _hold_back(job, request, pieces, report, held)
         else:
+            job.telemetry.tell(Worked(seconds=time.monotonic() - began))
             return
 
 
@@ -455,9 +466,8 @@ def _publish_once(
     settled = Settled(staged)
     if split is not None:
         settled = settle(job, split, staged, ownership, span=span, is_open=is_open)
-    _show(job, readings, scans, news, closed, span, settled.staged, report)
+    _show(job, readings, scans, news, closed, span, settled, report)
     tell(job, report, settled.found)
-    report.rejected += settled.rejected
     if not is_open:
         report.intervals += [(piece, revision) for piece in pieces]
 
@@ -483,17 +493,22 @@ def _show(
     news: Mapping[str, News],
     closed: int,
     span: Interval | None,
-    staged: Staged,
+    settled: Settled,
     report: Report,
 ) -> None:
     """Make what is staged visible, once the new records that need it are dealt with, and count them."""
-    staged, quarantined = _look_again(job, readings, scans, news, closed, span, staged)
+    staged, quarantined = _look_again(job, readings, scans, news, closed, span, settled.staged)
     job.held.check()
     report.snapshot = job.target.publish(staged)
-    job.followers.follow(staged)
     counts = {**scans, **{n: _scan_of(found) for n, found in news.items() if n in job.upstreams}}
     counted = total(job.pipeline, counts, quarantined=quarantined, published=staged.rows)
     report.accounts = report.accounts.plus(counted)
+    report.rejected += settled.rejected
+    job.telemetry.tell(
+        Published(accounts=counted, rejected=settled.rejected, span=span, snapshot=report.snapshot)
+    )
+    job.telemetry.tell(Standing.of(staged.commit.ownership))
+    job.followers.follow(staged)
 
 
 def _look_again(
@@ -573,7 +588,7 @@ def _look_at_the_rest(job: Job, request: Request, report: Report) -> None:
         # A stream that stands still has rows beyond what is final from inputs as they were.
         after = after.without_stream()
     staged = job.target.stage_empty(_commit(job, request, None, 0, readings, {}, after, touches=None))
-    _show(job, readings, scans, news, closed, None, staged, report)
+    _show(job, readings, scans, news, closed, None, Settled(staged), report)
 
 
 def _news(job: Job, request: Request, ownership: Ownership) -> dict[str, News]:
@@ -725,4 +740,6 @@ def _show_open(job: Job, request: Request, report: Report) -> None:
             if ownership.closed_through is not None
             else request.grid.floor(bounds[0])
         )
+        if request.begin is not None:
+            begin = max(begin, request.begin)
         _publish(job, request, [Interval(begin, instant.END)], report, take_all=True, is_open=True)

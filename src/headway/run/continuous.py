@@ -43,17 +43,21 @@ from headway.run.judging_sources import judge_sources
 from headway.run.lineage import Lineage
 from headway.sink import Applied
 from headway.source import Ends
+from headway.telemetry import spark_log
+from headway.telemetry.events import Reached, Standing
+from headway.telemetry.progress import listening
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
     from pyspark.sql.streaming.query import StreamingQuery
 
-__all__ = ["Request", "run"]
+__all__ = ["TICK", "Request", "frontier_step", "run"]
 
 _MARKER = -1
 """Fate of a marker row, which is no record."""
 _MILLI = 1_000
-_TICK = 1.0
+TICK = 1.0
+"""Seconds after which a quiet stream looks again."""
 _MOVE_EVERY = 1.0
 """Seconds: each move of a frontier gives the next micro-batch one more partition."""
 _LOOK_EVERY = 60.0
@@ -96,6 +100,7 @@ def run(job: Job, request: Request, stop: threading.Event) -> Report:
     ownership = job.target.ownership()
     job.check_identities(ownership)
     lineage.require_no_gap(job, ownership)
+    job.telemetry.tell(Standing.of(ownership))
     report = Report(pipeline=job.pipeline.name, mode=request.mode.name, lineage=bounded.LINEAGE)
     try:
         if job.shows_by == "recomputing":
@@ -145,7 +150,7 @@ def _recompute(job: Job, request: Request, report: Report, stop: threading.Event
         if request.until is not None or stop.is_set() or job.held.is_asked_to_stop:
             return
         while time.monotonic() < began + pause and not _has_news(job, cut):
-            if stop.wait(_TICK) or job.held.is_asked_to_stop:
+            if stop.wait(TICK) or job.held.is_asked_to_stop:
                 return
 
 
@@ -192,7 +197,7 @@ class _Stream:
         self.looked_at = self.moved_at = 0.0
         self.judged_through: list[int] = []
         self.corrected_at = time.monotonic()
-        self.step = _step(job.analysis.reach.history)
+        self.step = frontier_step(job.analysis.reach.history)
 
     @property
     def is_passed_on(self) -> bool:
@@ -213,10 +218,11 @@ class _Stream:
             return
         self.query = self._started()
         self.started.set()
-        try:
-            self._keep()
-        finally:
-            self._stop_query()
+        with listening(self.job.spark, self.query, self.job.telemetry):
+            try:
+                self._keep()
+            finally:
+                self._stop_query()
         if self.failure is not None:
             raise self.failure
         if self.batches.is_catching_up:
@@ -382,7 +388,7 @@ class _Stream:
         """Move the frontiers after each batch and each second, until the query is to stop."""
         assert self.query is not None
         while True:
-            is_quiet = not self.batch_done.wait(_TICK) and not self._takes_records()
+            is_quiet = not self.batch_done.wait(TICK) and not self._takes_records()
             self.batch_done.clear()
             if self.failure is not None or self.is_stopping or self.is_passed_on:
                 return
@@ -438,6 +444,7 @@ class _Stream:
         is_caught_up = until is not None and all(
             progress[n].read.covers(ends.offsets) for n, ends in until.ends.items()
         )
+        before = dict(self.reached)
         for name, source in self.job.pipeline.sources.items():
             if is_caught_up and self.request.complete:
                 proved = self._end_of_log()
@@ -447,6 +454,8 @@ class _Stream:
                 if not is_caught_up:
                     proved -= proved % self.step
             self.reached[name] = max(self.reached[name], proved)
+        if self.reached != before:
+            self.job.telemetry.tell(Reached(dict(self.reached)))
         self.is_caught_up = is_caught_up  # last: the other thread takes it to mean that the rest is done
 
     def _end_of_log(self) -> int:
@@ -538,10 +547,11 @@ class _Stream:
         assert self.query is not None
         self.is_stopping = self.is_stopping or self.failure is None
         context = self.job.spark.sparkContext
+        level = spark_log.level(self.job.spark)
         context.setLogLevel("OFF")  # a batch that was about to begin ends with an error, on purpose
         with self.gate:
             self.query.stop()
-        context.setLogLevel("ERROR")
+        context.setLogLevel(level)
 
 
 class _StopRequestedError(Exception):
@@ -567,7 +577,7 @@ def _as_records(marks: DataFrame, judged: DataFrame, event_time: str) -> DataFra
     )
 
 
-def _step(history: int) -> int:
+def frontier_step(history: int) -> int:
     """Return by how much a frontier moves at a time, so that a quiet stream is not all markers."""
     return min(60 * instant.SECOND, max(instant.SECOND, history // 60))
 

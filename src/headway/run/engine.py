@@ -7,14 +7,15 @@ import os
 import sys
 import threading
 from collections.abc import Iterable, Mapping
-from importlib import import_module, resources
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headway.embedded import archive, classes, java
 from headway.project import Project
 from headway.sink import FollowingSink
+from headway.telemetry import spark_log
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -40,6 +41,8 @@ _SETTINGS = {
     "spark.ui.retainedTasks": "200",
     "spark.sql.streaming.numRecentProgressUpdates": "20",
     "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",
+    # Notes the caller of each call of PySpark, in six further calls to the JVM. Errors name the definition without it.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
 
 
@@ -49,6 +52,8 @@ def start(
     short: bool = False,
     sinks: Iterable[FollowingSink] = (),
     extra: Mapping[str, str] | None = None,
+    run: str = "",
+    is_verbose: bool = False,
 ) -> SparkSession:
     """Return a Spark session with the project's catalogs and headway's settings.
 
@@ -57,6 +62,8 @@ def start(
         short: The process runs for seconds: compile quickly rather than well.
         sinks: Sinks to prepare for beside those of the project's pipelines.
         extra: Settings over all others.
+        run: Id of the run, for Spark's own log.
+        is_verbose: Spark's own log has warnings too, and whole stack traces.
     """
     is_submitted = _GATEWAY in os.environ
     if not is_submitted:
@@ -72,8 +79,11 @@ def start(
     for more in (*(sink.spark_settings for sink in (*named, *sinks)), project.config.spark.conf, extra or {}):
         settings = _with(settings, more)
     if is_submitted:
-        return _submitted(settings)
-    return _session(project.config.spark.master, settings, short=short)
+        return _submitted(settings, run)
+    logs = project.config.logs
+    talk = spark_log.options(level=logs.spark, format=logs.format, is_verbose=is_verbose)
+    talk.append(f"-D{spark_log.RUN}={run}")
+    return _session(project.config.spark.master, settings, talk, short=short)
 
 
 def _is_local(master: str | None) -> bool:
@@ -112,17 +122,21 @@ def _embedded_catalog(home: Path) -> dict[str, str]:
     }
 
 
-def _submitted(settings: Mapping[str, str]) -> SparkSession:
+def _submitted(settings: Mapping[str, str], run: str) -> SparkSession:
     """Return the session of a driver that spark-submit has started: the master and the class path are its business."""
     from pyspark.sql import SparkSession
 
-    return _ready(SparkSession.builder.config(map=dict(settings)))
+    spark = _ready(SparkSession.builder.config(map=dict(settings)))
+    jvm: Any = spark._jvm
+    jvm.java.lang.System.setProperty(spark_log.RUN, run)
+    return spark
 
 
-def _session(master: str | None, settings: Mapping[str, str], *, short: bool) -> SparkSession:
+def _session(
+    master: str | None, settings: Mapping[str, str], talk: Iterable[str], *, short: bool
+) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    log4j = resources.files("headway.run").joinpath("log4j2.properties")
-    options = [f"-Dlog4j2.configurationFile={log4j}", "-XX:+IgnoreUnrecognizedVMOptions"]
+    options = [*talk, "-XX:+IgnoreUnrecognizedVMOptions"]
     # What the JVM itself has to say is talk, and stdout is for data.
     options += ["-XX:+DisplayVMOutputToStderr", "-Xlog:disable", "-Xlog:all=warning:stderr"]
     # Where only the first compiler works, Java 17 reserves 48 MB, which Spark fills in minutes; then nothing is compiled.

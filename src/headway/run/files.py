@@ -54,6 +54,11 @@ class Files:
             return []
         return sorted(str(status.getPath().getName()) for status in system.listStatus(at))
 
+    def count(self, folder: str) -> int:
+        """Count the files below a folder, at any depth; none where there is no folder."""
+        system, at = self._at(folder)
+        return int(system.getContentSummary(at).getFileCount()) if system.exists(at) else 0
+
     def delete(self, path: str) -> None:
         """Remove a file or a folder with what it holds; nothing happens where there is none."""
         system, at = self._at(path)

@@ -17,6 +17,8 @@ from headway.errors import TransientError
 from headway.interval import Interval
 from headway.sink import Applied, Change, Follower, Staged
 from headway.sinks.iceberg_history import History
+from headway.telemetry.events import Followed
+from headway.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -32,9 +34,10 @@ _PAUSE = 0.1
 class Followers:
     """The other sinks of one pipeline, as one run uses them."""
 
-    def __init__(self, record: History, opened: Sequence[Follower]) -> None:
+    def __init__(self, record: History, opened: Sequence[Follower], telemetry: Telemetry) -> None:
         self._record = record
         self._opened = opened
+        self._telemetry = telemetry
         self._noted: dict[Follower, Applied] = {}
         """Where this run has left each sink; another run may have moved it since, which `apply` tells."""
 
@@ -51,6 +54,7 @@ class Followers:
         for follower in self._opened:
             follower.prepare(schema)
             self._catch_up(follower)
+            self._telemetry.tell(Followed(follower.name, 0))
 
     def follow(self, staged: Staged, batch: DataFrame | None = None) -> None:
         """Take in what was just published.
@@ -61,6 +65,7 @@ class Followers:
         """
         for follower in self._opened:
             since = self._noted.get(follower)
+            self._tell_of_lag(follower, staged, since)
             change = None
             if since is not None and since.snapshot == staged.base:
                 change = self._change(staged, since, batch)
@@ -68,11 +73,18 @@ class Followers:
                 self._noted[follower] = change.to
             else:
                 self._catch_up(follower)
+            self._telemetry.tell(Followed(follower.name, 0))
 
     def close(self) -> None:
         """Let go of their connections."""
         for follower in self._opened:
             follower.close()
+
+    def _tell_of_lag(self, follower: Follower, staged: Staged, since: Applied | None) -> None:
+        """Tell what a sink lacks, as it stays that way where it cannot be reached."""
+        if self._telemetry.is_measured and since is not None:
+            behind = self._record.at(staged.handle).sequence - since.sequence
+            self._telemetry.tell(Followed(follower.name, max(0, behind)))
 
     def _change(self, staged: Staged, since: Applied, batch: DataFrame | None) -> Change:
         to = self._record.at(staged.handle)

@@ -250,13 +250,23 @@ class Gate:
         """Count marked rows, rejected ones too, by unit, in one job; keys are the units' starts."""
         return self._by_unit(marked, self.checks.counts())
 
-    def kept_tallies(self, kept: DataFrame) -> dict[int, Tally]:
-        """Count rows as they were written, by unit, in one job; keys are the units' starts."""
+    def kept_tallies(self, kept: DataFrame, unit: Interval | None = None) -> dict[int, Tally]:
+        """Count rows as they were written, by unit, in one job; keys are the units' starts.
+
+        Args:
+            kept: The rows.
+            unit: The only unit that there are rows of, where that is known.
+        """
         from pyspark.sql import functions as F
 
         # Something has to be counted for a unit to be there.
         counts = [F.count(F.lit(1)).alias(_ROWS), *self.checks.kept_counts()]
-        counted = self._by_unit(self.checks.kept_marked(kept), counts)
+        marked = self.checks.kept_marked(kept)
+        if unit is None:
+            counted = self._by_unit(marked, counts)
+        else:
+            row = marked.agg(*counts).first()
+            counted = {unit.start: row.asDict()} if row is not None and row[_ROWS] else {}
         return {unit: self.checks.whole(tally) for unit, tally in counted.items()}
 
     def _by_unit(self, marked: DataFrame, counts: Sequence[Column]) -> dict[int, Tally]:
@@ -292,8 +302,8 @@ class Gate:
         """
         scans: Mapping[int, Tally] = {}
         if self.checks.needs_scan:
-            by_key = self.checks.scan(kept, self._key())
-            scans = {self._start(key): scan for key, scan in by_key.items()}
+            by_key = self.checks.scan(kept, None if len(units) == 1 else self._key())
+            scans = {units[0].start if key is None else self._start(key): s for key, s in by_key.items()}
         nothing = self.checks.whole({})
         verdicts = {}
         for unit in units:

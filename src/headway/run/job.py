@@ -41,6 +41,7 @@ from headway.sink import Applied
 from headway.sinks.iceberg import Iceberg
 from headway.sinks.iceberg_table import IcebergTable
 from headway.source import Ends, Erasable, Landing, Log
+from headway.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -143,10 +144,15 @@ class Job:
     lease: Lease | None
     """None for a job that only looks, such as `headway plan`."""
     state: str
-    say: Callable[[str], None]
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    """Whom the run tells what happens in it."""
     beats: str = ""
     """Folder of the leases' signs of life."""
     lease_seconds: float = 0
+
+    def say(self, sentence: str) -> None:
+        """Tell the person who runs the pipeline what is going on."""
+        self.telemetry.say(sentence)
 
     @property
     def checks(self) -> Mapping[str, Checks]:
@@ -285,12 +291,13 @@ def opened(
     settings: Mapping[str, Any] | None = None,
     zone: str = "UTC",
     quality: Quality | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    telemetry: Telemetry | None = None,
 ) -> Iterator[Job]:
     """Analyse a pipeline, make its tables, take its lease, and let go of everything at the end.
 
     Other sinks are first brought up to the table of record; `settings` says where they are. `zone` is that of
     the local days that suites judge, `quality` says how verdicts are told; without it they are kept and told nowhere.
+    `telemetry` hears what happens.
 
     Raises:
         DefinitionError: The definition breaks the law, or leaves out an archive from which records were erased.
@@ -300,7 +307,9 @@ def opened(
     """
     copies = Copies(spark, pipeline.lookups, (settings or {}).get("databases", {}))
     copies.take()
-    job = looking(spark, pipeline, logs, settings=settings, state=state, zone=zone, quality=quality, say=say)
+    job = looking(
+        spark, pipeline, logs, settings=settings, state=state, zone=zone, quality=quality, telemetry=telemetry
+    )
     job = replace(job, copies=copies, beats=f"{beats}/{pipeline.name}", lease_seconds=lease_seconds)
     _validate(job)
     with closing(job.followers):
@@ -356,7 +365,7 @@ def looking(
     state: str = "",
     zone: str = "UTC",
     quality: Quality | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    telemetry: Telemetry | None = None,
 ) -> Job:
     """Analyse a pipeline and open what it reads and writes, to look and not to write.
 
@@ -365,14 +374,15 @@ def looking(
     Raises:
         DefinitionError: The definition breaks the law.
     """
+    telemetry = telemetry or Telemetry()
     analysis = analyse(spark, pipeline)
     upstreams = {name: UpstreamTable(spark, given) for name, given in pipeline.upstreams.items()}
     identities = {name: log.identity() for name, log in logs.items()}
     identities |= {name: table.identity() for name, table in upstreams.items()}
     target = _target(spark, pipeline, analysis)
-    telemetry = quality is not None and quality.telemetry
-    of_result = gate.of_result(spark, pipeline, analysis, zone, telemetry=telemetry)
-    of_sources = gate.of_sources(spark, pipeline, zone, telemetry=telemetry)
+    is_open = quality is not None and quality.telemetry
+    of_result = gate.of_result(spark, pipeline, analysis, zone, telemetry=is_open)
+    of_sources = gate.of_sources(spark, pipeline, zone, telemetry=is_open)
     opened_sinks = [
         sink.follow(spark, settings, target.result) for sink in pipeline.following if settings is not None
     ]
@@ -389,17 +399,17 @@ def looking(
             for n, given in pipeline.valid_at_event_time.items()
         },
         target=target,
-        followers=Followers(target.history, opened_sinks),
+        followers=Followers(target.history, opened_sinks, telemetry),
         copies=Copies(spark, {}, {}),
         gate=of_result,
         source_gates=of_sources,
         books=Books(spark, pipeline.name, pipeline.sink.table),
         identities=identities,
         inputs=digest([analysis.definition, identities, *_facts(of_result, of_sources)]),
-        verdicts=Verdicts(spark, pipeline.name, state=state, quality=quality, say=say),
+        verdicts=Verdicts(spark, pipeline.name, state=state, quality=quality, say=telemetry.warn),
         lease=None,
         state=state,
-        say=say,
+        telemetry=telemetry,
     )
 
 

@@ -18,13 +18,19 @@ __all__ = ["Judged"]
 class Judged:
     """A unit and its verdict."""
 
-    subject: str
-    """The pipeline, or the parameter name of a source."""
+    pipeline: str
+    source: str | None
+    """Parameter name of the source whose records were judged; None for the result."""
     suite: Suite
     unit: Interval
     verdict: Verdict
     samples: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     """By the rules that fail the run: some rows that show why."""
+
+    @property
+    def subject(self) -> str:
+        """What was judged, in a word."""
+        return self.source or self.pipeline
 
     @property
     def is_met(self) -> bool:

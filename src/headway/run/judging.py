@@ -22,6 +22,7 @@ from headway.run.job import Job, Report
 from headway.run.judged import Judged
 from headway.sink import Commit, Staged
 from headway.sinks.iceberg_table import MainMovedError
+from headway.telemetry.events import Standing, UnitJudged
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -112,7 +113,7 @@ def settle(
         tallies = gate.with_rejected(gate.kept_tallies(kept) if counted is None else counted, rejected)
         begun = begins(job, before, tallies)
         units = [unit for unit in units if unit.end > begun]
-        found = judged_units(job, gate, job.pipeline.name, units, kept, tallies)
+        found = judged_units(job, gate, None, units, kept, tallies)
         if gate.holds and any(j.verdict.fatal for j in found):
             raise HeldError(found)
         after = after.with_marks(RESULT, marks_of(found))
@@ -124,6 +125,16 @@ def settle(
 def tell(job: Job, report: Report, found: Sequence[Judged]) -> None:
     """Take what was found into the report, keep it, and tell whom conf/ names; called once a commit shows it."""
     report.judge(found)
+    for judged in found:
+        job.telemetry.tell(
+            UnitJudged(
+                subject=judged.subject,
+                suite=judged.suite.name,
+                unit=judged.unit,
+                failed=judged.verdict.failed,
+                is_fatal=bool(judged.verdict.fatal),
+            )
+        )
     job.verdicts.keep(found)
 
 
@@ -259,10 +270,11 @@ def judge_closed(
         kept = history.rows_at(base, coalesce(units))
         known = {u: dict(ownership.tallies[u.start]) for u in units if u.start in ownership.tallies}
         rejected = {u.start: t for u, t in known.items() if gate.is_own(t)}
-        tallies = gate.with_rejected(gate.kept_tallies(kept), rejected)
+        counted = gate.kept_tallies(kept, units[0] if len(units) == 1 else None)
+        tallies = gate.with_rejected(counted, rejected)
         for unit in (u for u, tally in known.items() if not gate.is_own(tally)):
             tallies |= gate.tallies(gate.checks.marked(rows_of(unit)))
-        found = judged_units(job, gate, job.pipeline.name, units, kept, tallies)
+        found = judged_units(job, gate, None, units, kept, tallies)
         after = ownership.with_marks(RESULT, marks_of(found))
         after = after.with_tallies({unit.start: {} for unit in units})
         if marked(job, commit_of(after), base=base, is_last=attempt == _RACES - 1):
@@ -284,6 +296,7 @@ def marked(job: Job, commit: Commit, *, base: int, is_last: bool = False) -> boo
         if is_last:
             raise
         return False
+    job.telemetry.tell(Standing.of(commit.ownership))
     job.followers.follow(staged)
     return True
 
@@ -328,7 +341,7 @@ def raise_if_failed(judged: Sequence[Judged], *, is_older_shown: bool = False) -
 def judged_units(
     job: Job,
     gate: Gate,
-    subject: str,
+    source: str | None,
     units: list[Interval],
     kept: DataFrame,
     tallies: Mapping[int, Tally],
@@ -341,7 +354,15 @@ def judged_units(
             rows = gate.of_units(kept, [unit])
             samples = {rule: job.verdicts.masked(gate.checks.samples(rows, rule)) for rule in verdict.fatal}
         shown = job.verdicts.hidden(verdict)
-        found.append(Judged(subject=subject, suite=gate.suite, unit=unit, verdict=shown, samples=samples))
+        judged = Judged(
+            pipeline=job.pipeline.name,
+            source=source,
+            suite=gate.suite,
+            unit=unit,
+            verdict=shown,
+            samples=samples,
+        )
+        found.append(judged)
     return found
 
 

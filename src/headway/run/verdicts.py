@@ -90,21 +90,18 @@ class Verdicts:
             judged.verdict,
             judged.suite,
             pipeline=self._pipeline,
-            source=self._source(judged),
+            source=judged.source,
             unit=judged.unit,
             judged_at=int(self._clock() * 1_000_000),
             samples=judged.samples,
         )
-
-    def _source(self, judged: Judged) -> str | None:
-        return None if judged.subject == self._pipeline else judged.subject
 
     def _write(self, kept: Validations, judged: Judged, result: dict[str, Any]) -> None:
         from py4j.protocol import Py4JError
         from pyspark.errors import PySparkException
 
         try:
-            kept.write(self._pipeline, self._source(judged), judged.unit, result)
+            kept.write(self._pipeline, judged.source, judged.unit, result)
         except (Py4JError, PySparkException) as exc:
             java = getattr(exc, "java_exception", None)
             why = (str(java) if java is not None else str(exc)).strip().splitlines()[0]

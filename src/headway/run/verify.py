@@ -29,10 +29,14 @@ from headway.source import Erasable, Log
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["Verdict", "verify"]
+__all__ = ["Verdict", "cut_of", "verify", "without_copies"]
 
 _BATCHES = 12
 """About how many micro-batches the continuous run takes, so that their bounds are put to the test."""
+_JOBS = 60
+"""About how many jobs a bounded mode takes at most."""
+_ALL = 10**15
+"""More records than any job reads."""
 _PARTITIONS = (2, 3, 5, 7)
 """Shuffle partitions, another number for each mode."""
 
@@ -83,7 +87,8 @@ def verify(
     """Compute a range of output time in each mode that is open, into tables of its own.
 
     The log is taken up to the last record that the range can depend on, and declared to have
-    ended there. Bounded modes compute each interval in a job of its own.
+    ended there. Bounded modes compute each interval in a job of its own, or a
+    few where there are many.
 
     Raises:
         CallError: Fewer than two modes are open.
@@ -97,7 +102,7 @@ def verify(
         raise CallError(
             f"only {', '.join(is_open)} is open to {pipeline.name!r}: there is nothing to compare"
         )
-    cut = _cut(spark, pipeline, analysis, logs, interval)
+    cut = cut_of(spark, pipeline, analysis, logs, interval)
     verdict = Verdict(pipeline=pipeline.name)
     mark = uuid.uuid4().hex[:8]
     work = Path(tempfile.mkdtemp(prefix="headway-verify-"))
@@ -115,7 +120,7 @@ def verify(
                 f"{catalog}.headway_verify.{pipeline.name}_{name}_{mark}",
                 f"{pipeline.name}_verify_{mark}_{name}",
             )
-            trial = _without_copies(trial)
+            trial = without_copies(trial)
             with opened(
                 spark,
                 trial,
@@ -181,7 +186,7 @@ def _compare_marks(verdict: Verdict, found: Mapping[str, dict[tuple[str, str], t
                 )
 
 
-def _without_copies(pipeline: Pipeline) -> Pipeline:
+def without_copies(pipeline: Pipeline) -> Pipeline:
     """Return the same definition, whose lookups are compared as they stand."""
     inputs = {n: replace(i, copies=None) if isinstance(i, Lookup) else i for n, i in pipeline.inputs.items()}
     return replace(pipeline, inputs=inputs)
@@ -191,10 +196,22 @@ def _run(job: Job, mode: Mode, cut: Cut, interval: Interval, zone: str) -> Repor
     if mode.is_bounded:
         grid = mode.grid(zone)
         whole = Interval(grid.floor(interval.start), grid.ceiling(interval.end))
-        request = bounded.Request(
-            mode=mode, grid=grid, cut=cut, wanted=whole, complete=True, records_per_job=1
-        )
-        report = bounded.run(job, request)
+        pieces = list(grid.intervals(whole.start, whole.end))
+        report = Report(pipeline=job.pipeline.name, mode=mode.name, lineage=bounded.LINEAGE)
+        # A job an interval; where there are many, a call takes several, and one job all of them.
+        is_many = len(pieces) > _JOBS
+        each = -(-len(pieces) // _JOBS) if is_many else len(pieces)
+        for at in range(0, len(pieces), each):
+            taken = pieces[at : at + each]
+            request = bounded.Request(
+                mode=mode,
+                grid=grid,
+                cut=cut,
+                wanted=Interval(taken[0].start, taken[-1].end),
+                complete=True,
+                records_per_job=_ALL if is_many else 1,
+            )
+            bounded.run(job, request, report)
         report.batches = len(report.intervals)
         return report
     total = sum(
@@ -217,7 +234,7 @@ def _run(job: Job, mode: Mode, cut: Cut, interval: Interval, zone: str) -> Repor
     return continuous.run(job, stream, threading.Event())
 
 
-def _cut(
+def cut_of(
     spark: SparkSession,
     pipeline: Pipeline,
     analysis: Analysis,

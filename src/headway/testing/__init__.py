@@ -1,4 +1,4 @@
-"""Write a pipeline's test once, with records in memory and a movable clock, and run it in every mode.
+"""Write a pipeline's test once, with records in memory and a movable clock, and run it in every mode::
 
     def test_late_record_is_left_out(harness, mode):
         log = MemoryLog("flights", partitions=2, clock=Clock("2013-02-01T12:00:00Z"))
@@ -32,6 +32,7 @@ from headway.pipeline import Pipeline
 from headway.run import bounded, continuous, driven, landing
 from headway.run.job import Job, Report, opened, scratch
 from headway.source import Ends, Log
+from headway.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -190,6 +191,7 @@ class Harness:
         zone: str = "UTC",
         settings: Mapping[str, object] | None = None,
         quality: Quality | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         """Prepare a session.
 
@@ -199,12 +201,14 @@ class Harness:
             zone: Zone of local days.
             settings: Where sinks that follow the table of record are, such as `databases` by name.
             quality: How verdicts are told; by default they are kept as files below `state`, and told nobody.
+            telemetry: Whom runs tell what happens in them; by default nobody.
         """
         self._spark = spark
         self._catalog = catalog
         self._zone = zone
         self._settings = settings
         self._quality = quality or Quality()
+        self._telemetry = telemetry
         self._work = Path(tempfile.mkdtemp(prefix="headway-harness-"))
 
     @property
@@ -287,6 +291,7 @@ class Harness:
             settings=self._settings,
             zone=self._zone,
             quality=self._quality,
+            telemetry=self._telemetry,
         ) as job:
             yield job
 

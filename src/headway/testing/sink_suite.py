@@ -1,4 +1,4 @@
-"""What every sink that follows the table of record has to do, as tests that its author runs.
+"""What every sink that follows the table of record has to do, as tests that its author runs::
 
     class TestMySink(SinkSuite):
         @pytest.fixture

@@ -1,4 +1,4 @@
-"""The behaviour of every source, as tests that its author subclasses.
+"""The behaviour of every source, as tests that its author subclasses::
 
     class TestLines(SourceSuite):
         @pytest.fixture

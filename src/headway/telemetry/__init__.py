@@ -1,0 +1,1 @@
+"""What runs tell of themselves, and who hears it: log lines, metrics, a freshness alert."""
