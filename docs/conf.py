@@ -51,7 +51,7 @@ nitpick_ignore_regex = [
         r"(DataFrame|SparkSession|Column|StructType|DAG|Context|BaseOperator|Path|timedelta|datetime)",
     ),
     (r"py:.*", r"headway\.(config|graph|interval\.Grid|run|sink\.Sink|airflow\.definitions)\b.*"),
-    (r"py:.*", r"(Sink|Quality|Row|_Trial|.*\._Trial|.*MonkeyPatch)"),
+    (r"py:.*", r"(Sink|Quality|Row|Telemetry|_Trial|.*\._Trial|.*MonkeyPatch)"),
     (r"py:.*", r"(tuple|dict)\[.*"),
     (r"py:.*", r"(Any|Callable|Iterator|Mapping|Sequence|Iterable|Literal|KW_ONLY|T|Transformation)"),
 ]
