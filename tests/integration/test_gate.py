@@ -322,3 +322,25 @@ def test_a_suite_that_changes_within_a_unit_judges_all_of_it(harness, define, su
         "1 of 5 values break it (20 %)",
         "2 of 5 values break it (40 %)",
     ]
+
+
+def test_rows_that_an_older_suite_let_through_are_counted(harness, define, suite, log):
+    suite("rules", NOT_NULL, gate="mark")
+    placed = harness.place(pipeline_of(define))
+    put(log, "01:10", v=50), put(log, "02:10"), put(log, "06:00")
+    harness.run_again(placed, {"s": log}, MODES["hourly"])
+    suite("rules", NOT_NULL, RANGE, gate="mark")
+    put(log, "12:00"), put(log, "03:00", day=2)
+    report = harness.run_again(placed, {"s": log}, MODES["hourly"])
+    (judged,) = report.failed
+    assert judged.found("v fits") == "1 of 4 values break it (25 %)"
+
+
+@pytest.mark.parametrize("mode", ["hourly", "continuous"])
+def test_a_unit_is_judged_by_its_own_rows_whatever_else_the_commit_holds(harness, define, suite, log, mode):
+    suite("rules", UNIQUE, gate="mark")
+    placed = harness.place(pipeline_of(define))
+    put(log, "01:10", k="a"), put(log, "01:10", k="a", day=2), put(log, "06:00", k="b", day=2)
+    report = harness.run_again(placed, {"s": log}, MODES[mode])
+    assert report.units == 1
+    assert marks(harness, placed, log) == [("2013-02-01T00:00:00Z/2013-02-02T00:00:00Z", ())]

@@ -45,6 +45,14 @@ def test_permissions_are_set(spark, tmp_path, files, bits):
     assert mode(tmp_path / "file") == bits
 
 
+def test_a_folder_keeps_the_group_that_its_files_are_to_have(spark, tmp_path, files):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o2775)
+    jvm = spark._jvm
+    assert files.mkdirs(jvm.org.apache.hadoop.fs.Path(str(tmp_path / "shared" / "new")))
+    assert mode(tmp_path / "shared" / "new") == 0o2755
+
+
 def test_links_are_told_from_files(spark, tmp_path, files):
     jvm = spark._jvm
     (tmp_path / "file").touch()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from headway import instant
 from headway.cli.context import Context
-from headway.embedded import archive, jars, java, stack
+from headway.embedded import archive, classes, jars, java, stack
 from headway.errors import CallError, Error, UnavailableError
 
 __all__ = ["doctor", "down", "init", "list_", "template", "up"]
@@ -116,6 +116,7 @@ def _checks(context: Context) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "Python", lambda: sys.version.split()[0]
     yield "Java", lambda: f"{java.find()}, version {java.version(java.find())}"
     yield "Java libraries", lambda: str(jars.resolve(context.say))
+    yield "Java classes", lambda: str(classes.jar())
     yield "class-data archive", _archive
     yield "configuration", lambda: f"{context.environment}: {context.project.config.kafka.bootstrap_servers}"
     yield "pipelines", lambda: f"{len(context.project.pipelines)} defined, {len(context.project.modes)} modes"

@@ -27,7 +27,7 @@ def jar() -> Path:
     """Return the jar, which is made where it is missing; that takes two seconds, once.
 
     Raises:
-        UnavailableError: The compiler has failed; its own words are in the message.
+        UnavailableError: The cache cannot be written, or the compiler has failed; its own words are in the message.
     """
     folder = resources.files("headway.embedded").joinpath("jvm")
     sources = {f.name: f.read_text() for f in sorted(folder.iterdir(), key=lambda f: f.name)}
@@ -35,18 +35,28 @@ def jar() -> Path:
     key = hashlib.sha256("\n".join([*spark, *sources.values()]).encode()).hexdigest()[:16]
     made = jars.cache() / "classes" / key
     if not made.exists():
-        made.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=made.parent))
         try:
-            _make(work, sources)
-            try:
-                (work / "jar").rename(made)
-            except OSError:
-                if not made.exists():  # another process was first: its result is the same
-                    raise
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+            _keep(made, sources)
+        except OSError as exc:
+            raise UnavailableError(
+                f"headway's Java classes cannot be kept in {made.parent}: {exc.strerror}",
+                hint="Point HEADWAY_CACHE at a folder that this user may write, or run `headway doctor` as one who may.",
+            ) from exc
     return made / "headway.jar"
+
+
+def _keep(made: Path, sources: dict[str, str]) -> None:
+    made.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(dir=made.parent))
+    try:
+        _make(work, sources)
+        try:
+            (work / "jar").rename(made)
+        except OSError:
+            if not made.exists():  # another process was first: its result is the same
+                raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def _make(work: Path, sources: dict[str, str]) -> None:

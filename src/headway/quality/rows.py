@@ -135,8 +135,10 @@ def _regex(subject: Subject) -> Column:
 
 def _found(subject: Subject, pattern: str) -> Column:
     """Return whether a pattern is found in the column; plain text is looked for as such, at a fifth of the cost."""
+    from pyspark.sql.types import StringType
+
     column = subject.first.column()
-    is_text = comparing.family(subject.first.type) == "text"
+    is_text = subject.first.type == StringType()  # by its bytes: no collation
     return column.contains(pattern) if is_text and _PLAIN.fullmatch(pattern) else column.rlike(pattern)
 
 
@@ -260,11 +262,12 @@ def _sum_equal(subject: Subject) -> Column:
     from pyspark.sql import functions as F
     from pyspark.sql.types import DecimalType, IntegralType, LongType
 
-    wanted = subject.get("sum_total")
+    wanted = float(subject.get("sum_total"))
     types = [named.type for named in subject.columns]
     # 64 bits hold any sum of smaller integers, and of two that do not fit none that is asked for.
     fits = not any(isinstance(t, LongType) for t in types) or len(types) <= 2
-    is_small = fits and all(isinstance(t, IntegralType) for t in types) and isinstance(wanted, int)
+    is_exact = wanted.is_integer() and abs(wanted) < 2**53
+    is_small = fits and is_exact and all(isinstance(t, IntegralType) for t in types)
 
     def operand(named: Named) -> Column:
         if comparing.family(named.type) != "number":

@@ -266,7 +266,8 @@ class _Stream:
         self.ends, self.validities, self.erasures = cut.ends, cut.validities, cut.erasures
         self.decisions = cut.decisions
         rows = self._rows({name: self._frame(name) for name in job.logs})
-        rows = rows if job.gate is None else job.gate.watched(rows)
+        if job.gate is not None:
+            rows = job.gate.watched(rows, job.target.within(Interval(self.lineage.begin, instant.END)))
         if cut.validities or any(cut.erasures.values()) or cut.decisions.number:
             request = bounded.Request(
                 mode=self.request.mode, grid=self.request.grid, cut=cut, beside_stream=True

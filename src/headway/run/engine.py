@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterable, Mapping
@@ -26,6 +27,7 @@ _PROVIDER = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStorePro
 _EXTENSIONS = "spark.sql.extensions"
 _GATEWAY = "PYSPARK_GATEWAY_PORT"
 """Environment variable that spark-submit sets for a Python driver whose JVM it has started."""
+_CLASS_PATH = "spark.driver.extraClassPath"
 _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     _EXTENSIONS: "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
@@ -88,7 +90,7 @@ def start(
 
 def _is_local(master: str | None) -> bool:
     """Tell whether all that runs is in the driver's JVM, which has headway's own classes."""
-    return master is not None and master.startswith("local")
+    return master is not None and re.fullmatch(r"local(\[[^\]]*\])?", master) is not None
 
 
 def _with(settings: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
@@ -154,9 +156,8 @@ def _session(
         from pyspark.sql import SparkSession
 
         _import_aside("pyspark.testing.utils")
-        builder = SparkSession.builder.appName("headway").config(
-            map={"spark.driver.extraClassPath": archive.class_path(), **settings}
-        )
+        path = ":".join(filter(None, (archive.class_path(), settings.get(_CLASS_PATH))))
+        builder = SparkSession.builder.appName("headway").config(map={**settings, _CLASS_PATH: path})
         if master is not None:
             builder = builder.master(master)
         return _ready(builder)

@@ -158,7 +158,7 @@ class Gate:
         from pyspark.sql import Observation
         from pyspark.sql import functions as F
 
-        counted = tuple(units) if self.judges and len(units) <= _UNITS else ()
+        counted = tuple(units) if len(units) <= _UNITS else ()
         watched, counts = self._flagged(rows), []
         if counted:
             moment, number = self._moment(), F.lit(None).cast("int")
@@ -185,9 +185,16 @@ class Gate:
             units=counted,
         )
 
-    def watched(self, rows: DataFrame) -> DataFrame:
-        """Return the rows of a stream for `split_batch`; counting is part of the stream's own plan, which is made once."""
-        return self._flagged(rows).observe(OBSERVATION, *_kept_and_rejected()) if self.splits else rows
+    def watched(self, rows: DataFrame, own: Column) -> DataFrame:
+        """Return the rows of a stream for `split_batch`; counting is part of the stream's own plan, which is made once.
+
+        Args:
+            rows: What the stream computes.
+            own: Whether the stream may have to publish a row; others are not counted.
+        """
+        if not self.splits:
+            return rows
+        return self._flagged(rows).observe(OBSERVATION, *_kept_and_rejected(own))
 
     def split_batch(self, rows: DataFrame, observed: Callable[[], Mapping[str, Any] | None]) -> Split:
         """Split rows of a batch of a `watched` stream.
@@ -336,14 +343,13 @@ class Gate:
         return start_of(key, self.units)
 
 
-def _kept_and_rejected() -> list[Column]:
+def _kept_and_rejected(own: Column | None = None) -> list[Column]:
     from pyspark.sql import functions as F
 
-    is_rejected = F.col(FLAG)
-    return [
-        F.count(F.when(~is_rejected, 1)).alias(_KEPT),
-        F.count(F.when(is_rejected, 1)).alias(_REJECTED),
-    ]
+    is_kept, is_rejected = ~F.col(FLAG), F.col(FLAG)
+    if own is not None:
+        is_kept, is_rejected = own & is_kept, own & is_rejected
+    return [F.count(F.when(is_kept, 1)).alias(_KEPT), F.count(F.when(is_rejected, 1)).alias(_REJECTED)]
 
 
 def of_result(

@@ -109,6 +109,7 @@ def settle(
     found: list[Judged] = []
     if units:
         kept = job.target.added(staged)
+        kept = kept if len(units) == len(touched) else gate.of_units(kept, units)
         counted = gate.counted(split, staged.rows)
         tallies = gate.with_rejected(gate.kept_tallies(kept) if counted is None else counted, rejected)
         begun = begins(job, before, tallies)
@@ -270,7 +271,12 @@ def judge_closed(
         kept = history.rows_at(base, coalesce(units))
         known = {u: dict(ownership.tallies[u.start]) for u in units if u.start in ownership.tallies}
         rejected = {u.start: t for u, t in known.items() if gate.is_own(t)}
-        counted = gate.kept_tallies(kept, units[0] if len(units) == 1 else None)
+        # What other inputs have published may hold rows that this suite would have left out.
+        is_own = all(s.inputs == job.inputs for s in ownership.segments if any(map(s.interval.meets, units)))
+        if is_own:
+            counted = gate.kept_tallies(kept, units[0] if len(units) == 1 else None)
+        else:
+            counted = gate.tallies(gate.checks.marked(kept))
         tallies = gate.with_rejected(counted, rejected)
         for unit in (u for u, tally in known.items() if not gate.is_own(tally)):
             tallies |= gate.tallies(gate.checks.marked(rows_of(unit)))

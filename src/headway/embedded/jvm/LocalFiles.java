@@ -2,6 +2,7 @@ package headway;
 
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import org.apache.hadoop.fs.FileStatus;
 import org.apache.hadoop.fs.LocalFileSystem;
@@ -20,12 +21,15 @@ public final class LocalFiles extends LocalFileSystem {
 
     /** The same without checksums. */
     public static final class Raw extends RawLocalFileSystem {
+        private static final int SPECIAL = 07000;
+
         public void setPermission(Path path, FsPermission permission) throws IOException {
-            if (permission.getStickyBit()) {
-                super.setPermission(path, permission);
+            java.nio.file.Path local = pathToFile(path).toPath();
+            int mode = ((Integer) Files.getAttribute(local, "unix:mode", new LinkOption[0])).intValue();
+            if (permission.getStickyBit() || (mode & SPECIAL) != 0) {
+                super.setPermission(path, permission); // Java sets nine bits only, and would clear the others
             } else {
-                Files.setPosixFilePermissions(
-                        pathToFile(path).toPath(), PosixFilePermissions.fromString(permission.toString()));
+                Files.setPosixFilePermissions(local, PosixFilePermissions.fromString(permission.toString()));
             }
         }
 
