@@ -180,6 +180,7 @@ def test_a_stream_on_a_cluster_that_loses_a_worker_gives_the_rows_of_the_local_r
                 running.terminate()
                 running.wait(60)
     assert running.returncode == 0, (tmp_path / "submit.log").read_text()[-3000:]
+    assert out.startswith("{"), out[:500]
     assert json.loads(out)["rows"]["read"] > 500
     assert batches(elsewhere) > 2
     assert alive() == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -67,12 +68,20 @@ def submit(
 
 
 def _run(submission: Submission) -> int:
-    """Run spark-submit to its end; a signal is passed on to the driver, which drains, and not to its JVM."""
+    """Run spark-submit to its end; a signal is passed on to the driver, which drains, and not to its JVM.
+
+    spark-submit makes one stream of what a Python driver prints and what it says, so the former comes in a file.
+    """
     with TemporaryDirectory(prefix="headway-submit-") as folder:
-        told = Path(folder) / "driver"
+        told, printed = Path(folder) / "driver", Path(folder) / "printed"
         process = subprocess.Popen(
             submission.words(),
-            env={**submission.environment(), "HEADWAY_DRIVER_FILE": str(told)},
+            env={
+                **submission.environment(),
+                "HEADWAY_DRIVER_FILE": str(told),
+                "HEADWAY_PRINTED_FILE": str(printed),
+            },
+            stdout=sys.stderr.fileno(),
             start_new_session=True,
         )
 
@@ -85,4 +94,6 @@ def _run(submission: Submission) -> int:
         for sign in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sign, end)
         status = process.wait()
+        if printed.exists():
+            sys.stdout.write(printed.read_text())
     return status if status >= 0 else 128 - status

@@ -34,7 +34,11 @@ def class_path() -> str:
 def file() -> Path:
     """Return where the archive for this class path and this Java lies, whether or not it exists."""
     training = (Path(__file__).parents[1] / "cli" / "training.py").read_text()
-    facts = "\n".join([class_path(), str(jars.pyspark_jars()), str(java.find().resolve()), training])
+    spark = jars.pyspark_jars()
+    # The JVM refuses an archive of jars that were installed anew since.
+    facts = "\n".join(
+        [class_path(), f"{spark} {spark.stat().st_mtime_ns}", str(java.find().resolve()), training]
+    )
     return jars.cache() / "archives" / f"{hashlib.sha256(facts.encode()).hexdigest()[:16]}.jsa"
 
 
@@ -43,7 +47,7 @@ def options() -> list[str]:
     archive = file()
     if not archive.exists():
         return []
-    return [f"-XX:SharedArchiveFile={archive}", "-Xlog:cds=off", "-Xlog:cds+dynamic=off", "-Xshare:auto"]
+    return [f"-XX:SharedArchiveFile={archive}", "-Xlog:cds*=off:stderr", "-Xshare:auto"]
 
 
 def make_in_background() -> bool:

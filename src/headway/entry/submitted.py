@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from headway.cli.app import main
@@ -13,4 +14,9 @@ if __name__ == "__main__":
         new = Path(f"{told}.new")
         new.write_text(str(os.getpid()))
         new.replace(told)
-    main()
+    printed = os.environ.get("HEADWAY_PRINTED_FILE")
+    if printed is None:
+        main()
+    else:  # what is printed, apart from what is said
+        with Path(printed).open("w", encoding="utf-8", buffering=1) as out, redirect_stdout(out):
+            main()
