@@ -28,6 +28,7 @@ from headway import instant
 from headway import prices as price_list
 from headway.errors import ConfigError, UsageError, suggestion
 from headway.telemetry.address import Address
+from headway.yaml_text import parsed
 
 __all__ = [
     "EVERY",
@@ -318,14 +319,7 @@ def _layers(folder: Path, environment: str, lines: dict[tuple[str, ...], str]) -
 
 
 def _parse(file: Path, lines: dict[tuple[str, ...], str]) -> dict[str, Any]:
-    text = file.read_text()
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as exc:
-        mark = getattr(exc, "problem_mark", None)
-        where = f"{file}:{mark.line + 1}" if mark else str(file)
-        raise ConfigError(f"not YAML: {getattr(exc, 'problem', exc)}", where=where) from None
+    node, data = parsed(file.read_text(), file)
     if data is None:
         return {}
     if not isinstance(data, dict):

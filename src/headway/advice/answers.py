@@ -14,6 +14,7 @@ import yaml
 from headway import instant
 from headway.advice.question import QUESTIONS, Question
 from headway.errors import ConfigError, UsageError, suggestion
+from headway.yaml_text import parsed
 
 __all__ = ["Answers", "canonical", "read", "write"]
 
@@ -95,13 +96,7 @@ def read(file: Path) -> Answers:
     except (OSError, UnicodeDecodeError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else "they are not UTF-8"
         raise ConfigError(f"the answers cannot be read: {why}", where=str(file)) from exc
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as exc:
-        mark = getattr(exc, "problem_mark", None)
-        where = f"{file}:{mark.line + 1}" if mark else str(file)
-        raise ConfigError(f"not YAML: {getattr(exc, 'problem', exc)}", where=where) from None
+    node, data = parsed(text, file)
     if data is None:
         return Answers()
     if not isinstance(data, dict) or not isinstance(node, yaml.MappingNode):
